@@ -1,0 +1,1 @@
+"""Ganvas: classic generative adversarial networks, and the models they are measured against, under one engine."""

@@ -1,0 +1,70 @@
+"""Random numbers that are functions of a key, never of what was drawn before.
+
+In training the key is (seed, step, phase, repeat): a resumed run draws what the uninterrupted one would have drawn, and evaluation
+cannot disturb it. Draws are made for the global batch and sliced, so that ranks and micro-batches see parts of one draw. For samples
+the key is (seed, index): a sample does not depend on the batch it was drawn in.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Generator, Tensor
+
+Fill = Callable[[tuple[int, ...], Generator], Tensor]
+
+
+def key(*parts: int | str) -> int:
+    """A 63-bit seed from a tuple of integers and names; different tuples give unrelated seeds."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class Draws(ABC):
+    """What a loss or a call of `sample` draws from; `n` is the number of rows wanted here, `shape` the shape of one row."""
+
+    @abstractmethod
+    def _rows(self, n: int, shape: tuple[int, ...], fill: Fill) -> Tensor: ...
+
+    def normal(self, n: int, *shape: int) -> Tensor:
+        """(n, *shape) from N(0, 1)."""
+        return self._rows(n, shape, lambda size, g: torch.randn(size, generator=g, device=g.device))
+
+    def uniform(self, n: int, *shape: int) -> Tensor:
+        """(n, *shape) from U[0, 1)."""
+        return self._rows(n, shape, lambda size, g: torch.rand(size, generator=g, device=g.device))
+
+    def integers(self, n: int, high: int, *shape: int) -> Tensor:
+        """(n, *shape) int64, uniform over 0 .. high - 1."""
+        return self._rows(n, shape, lambda size, g: torch.randint(high, size, generator=g, device=g.device))
+
+
+@final
+class StepDraws(Draws):
+    """The draws of one loss: rows `part * n` to `(part + 1) * n` of a draw of `parts * n` rows."""
+
+    def __init__(self, seed: int, part: int, parts: int, device: torch.device) -> None:
+        self._generator = Generator(device).manual_seed(seed)
+        self._part, self._parts = part, parts
+
+    def _rows(self, n: int, shape: tuple[int, ...], fill: Fill) -> Tensor:
+        drawn = fill((n * self._parts, *shape), self._generator)
+        return drawn[self._part * n : (self._part + 1) * n]
+
+
+@final
+class SampleDraws(Draws):
+    """The draws of samples `start`, `start + 1`, ...: row i of the k-th draw is a function of (seed, start + i, k) alone."""
+
+    def __init__(self, seed: int, start: int = 0, device: torch.device | str = "cpu") -> None:
+        self._seed, self._start, self._device = seed, start, device
+        self._calls = 0
+
+    def _rows(self, n: int, shape: tuple[int, ...], fill: Fill) -> Tensor:
+        # Rows come from the processor's generator on every device, so that a seed names the same sample everywhere.
+        generator = Generator("cpu")
+        rows = [fill(shape, generator.manual_seed(key("sample", self._seed, self._start + i, self._calls))) for i in range(n)]
+        self._calls += 1
+        return torch.stack(rows).to(self._device) if rows else fill((0, *shape), generator).to(self._device)

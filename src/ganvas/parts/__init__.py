@@ -1,0 +1,1 @@
+"""Named mathematics that several models share, each with its closed-form test."""
