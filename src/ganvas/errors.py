@@ -18,3 +18,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     """The clause ` Did you mean 'x'?` for the choice nearest to `word`, or an empty string."""
     found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
     return f" Did you mean '{found[0]}'?" if found else ""
+
+
+class TrainingStopped(GanvasError):
+    """A run that cannot go on (a non-finite update, a lost data file); what it saved before is intact."""

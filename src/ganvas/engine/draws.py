@@ -7,7 +7,7 @@ the key is (seed, index): a sample does not depend on the batch it was drawn in.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
@@ -56,15 +56,18 @@ class StepDraws(Draws):
 
 @final
 class SampleDraws(Draws):
-    """The draws of samples `start`, `start + 1`, ...: row i of the k-th draw is a function of (seed, start + i, k) alone."""
+    """The draws of samples `start`, `start + 1`, ... (or of the given `indices`): a row of the k-th draw is a function of (seed, index,
+    k) alone."""
 
-    def __init__(self, seed: int, start: int = 0, device: torch.device | str = "cpu") -> None:
-        self._seed, self._start, self._device = seed, start, device
+    def __init__(self, seed: int, start: int = 0, device: torch.device | str = "cpu", indices: Sequence[int] | None = None) -> None:
+        self._seed, self._start, self._device, self._indices = seed, start, device, indices
         self._calls = 0
 
     def _rows(self, n: int, shape: tuple[int, ...], fill: Fill) -> Tensor:
         # Rows come from the processor's generator on every device, so that a seed names the same sample everywhere.
+        indices = self._indices if self._indices is not None else range(self._start, self._start + n)
+        assert len(indices) >= n, "more rows wanted than samples asked for"
         generator = Generator("cpu")
-        rows = [fill(shape, generator.manual_seed(key("sample", self._seed, self._start + i, self._calls))) for i in range(n)]
+        rows = [fill(shape, generator.manual_seed(key("sample", self._seed, index, self._calls))) for index in indices[:n]]
         self._calls += 1
         return torch.stack(rows).to(self._device) if rows else fill((0, *shape), generator).to(self._device)

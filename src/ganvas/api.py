@@ -1,0 +1,244 @@
+"""Train and resume: what the commands call, for use from Python."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganvas import catalog
+from ganvas.data.examples import Examples
+from ganvas.data.open import open_data
+from ganvas.diagnostics.attach import observers
+from ganvas.diagnostics.progress import ScanProgress
+from ganvas.diagnostics.rows import truncate_rows
+from ganvas.engine import ranks as peers
+from ganvas.engine import rundir
+from ganvas.engine.budget import images_for
+from ganvas.engine.config import RunConfig, changed, from_json, to_json
+from ganvas.engine.contract import GenerativeModel
+from ganvas.engine.devices import Machine, bf16_able, find, make_deterministic, resolve
+from ganvas.engine.draws import key
+from ganvas.engine.loop import Plan, Trainer
+from ganvas.engine.ranks import Ranks
+from ganvas.errors import GanvasError
+from ganvas.run import Run, build
+
+Source = str | Path | torch.utils.data.Dataset[Any]
+
+LOGGED = 500  # rows of training values in a run
+
+
+def train(
+    model: str,
+    *,
+    data: Source,
+    preset: str = "quick",
+    images: int | None = None,
+    minutes: float | None = None,
+    run: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    config: Mapping[str, Any] | None = None,
+    options: RunConfig | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Train a model of the catalog and return its run.
+
+    `data` is what `--data` takes, or a map-style `Dataset` of images or (image, label) pairs. `config` changes single fields of the
+    preset. `options` holds the rest of what the command line offers; `images`, `minutes`, `seed` and `device` given here win. Raises
+    `GanvasError` for wrong input, before anything is written.
+    """
+    given = {"images": images, "minutes": minutes, "seed": seed or None, "device": None if device == "auto" else device}
+    settings = replace(options or RunConfig(), **{name: value for name, value in given.items() if value is not None})
+    entry = catalog.open_model(model)
+    chosen = changed(catalog.preset(entry, preset), config or {}, "--config")
+    where = find(settings.device, peers.local_rank())
+    with peers.joined(where) as ranks:
+        examples = _open(data, settings, quiet=quiet or not ranks.first)
+        points = examples.spec.kind == "points"
+        machine = resolve(settings.device, settings.precision, settings.threads, points=points, local_rank=ranks.local)
+        make_deterministic(machine.device)
+        network = _build(entry, chosen, examples, settings.seed)
+        plan = _plan(settings, network, examples, machine, ranks)
+        stored = {
+            "format": 1,
+            "model": model,
+            "preset": preset,
+            "config": to_json(chosen),
+            "run": to_json(settings),
+            "data": _data_facts(data, examples),
+            "resolved": _resolved(machine, plan, ranks),
+        }
+        name = f"{model}-{_stem(data)}-{preset}"
+        path = ranks.agree(_claim(run, name, stored) if ranks.first else None)
+        session = _Session(Path(path), entry, stored, settings, plan, machine, ranks)
+        return session.play(network, examples, quiet=quiet, resume=False)
+
+
+def resume(run: str | Path, *, data: Source | None = None, quiet: bool = False) -> Run:
+    """Continue a run exactly where its newest whole checkpoint left it, with the settings it was started with.
+
+    `data` is needed only where training was given a `Dataset` object. What cannot be as it was (device, precision, ranks, data, edited
+    configuration) is refused with the difference.
+    """
+    path = Path(run)
+    stored = rundir.read_config(path)
+    where = str(path / rundir.CONFIG)
+    entry = catalog.open_model(stored["model"])
+    chosen = from_json(entry.config, stored["config"], where)
+    settings = from_json(RunConfig, stored["run"], where)
+    device = find(stored["resolved"]["device"], peers.local_rank())
+    with peers.joined(device) as ranks:
+        machine = _same_machine(stored["resolved"], device, ranks)
+        make_deterministic(machine.device)
+        source = stored["data"]["source"] if data is None else data
+        examples = _open(source, settings, quiet=quiet or not ranks.first)
+        if examples.fingerprint != stored["data"]["fingerprint"]:
+            raise GanvasError(f"{path}: the data {source} is not what the run was trained on (its content has changed); train anew")
+        network = _build(entry, chosen, examples, settings.seed)
+        plan = replace(_plan(replace(settings, minutes=None, images=stored["resolved"]["images"]), network, examples, machine, ranks))
+        session = _Session(path, entry, stored, settings, plan, machine, ranks)
+        return session.play(network, examples, quiet=quiet, resume=True)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One process' part of a run."""
+
+    path: Path
+    entry: catalog.Entry
+    stored: dict[str, Any]
+    settings: RunConfig
+    plan: Plan
+    machine: Machine
+    ranks: Ranks
+
+    def play(self, network: GenerativeModel, examples: Examples, *, quiet: bool, resume: bool) -> Run:
+        if not self.ranks.first:
+            return self._run(network, examples, quiet=True, resume=resume)
+        with rundir.owned(self.path):
+            return self._run(network, examples, quiet=quiet, resume=resume)
+
+    def _run(self, network: GenerativeModel, examples: Examples, *, quiet: bool, resume: bool) -> Run:
+        attached = observers(self.path, self.entry.card, examples, self.stored, self.settings, self.plan, quiet) if self.ranks.first else {}
+        identity = {name: self.stored[name] for name in ("model", "config", "resolved")}
+        identity["run"] = {name: self.stored["run"][name] for name in ("seed", "split", "resolution", "accumulate", "compile")}
+        identity["data"] = self.stored["data"]["fingerprint"]
+        trainer = Trainer(
+            network,
+            examples,
+            self.plan,
+            self.machine,
+            ranks=self.ranks,
+            observers=attached,
+            checkpoints=rundir.checkpoints(self.path, self.settings.keep),
+            identity=identity,
+        )
+        found = trainer.restore() if resume else False
+        say = _silent if quiet else _say
+        if resume:
+            say(f"resuming {self.path} at image {trainer.images:,}" if found else f"{self.path} has no checkpoint yet: starting from its configuration")
+            if self.ranks.first:
+                truncate_rows(self.path / rundir.METRICS, trainer.step)
+        if trainer.done:
+            say(f"{self.path} is finished ({trainer.images:,} images)")
+            return Run(self.path)
+        if not resume:
+            for line in (*examples.notes(), f"{self.machine.describe()}; {self.plan.budget:,} images; run directory {self.path}"):
+                say(line)
+        outcome = trainer.run()
+        if outcome == "interrupted":
+            say(f"interrupted at image {trainer.images:,}; the checkpoint is saved: continue with `ganvas resume {self.path}`")
+            raise SystemExit(128 + trainer.signals.received)
+        return Run(self.path)
+
+
+def _open(data: Source, settings: RunConfig, *, quiet: bool) -> Examples:
+    source = str(data) if isinstance(data, Path) else data
+    return open_data(source, split=settings.split, resolution=settings.resolution, progress=None if quiet else ScanProgress())
+
+
+def _build(entry: catalog.Entry, config: Any, examples: Examples, seed: int) -> GenerativeModel:
+    torch.manual_seed(key("weights", seed))
+    return build(entry, config, examples.spec)
+
+
+def _plan(settings: RunConfig, model: GenerativeModel, examples: Examples, machine: Machine, ranks: Ranks) -> Plan:
+    """The numbers of the run; a budget in minutes is measured here and becomes images."""
+    stages = model.stages()
+    budget = settings.images or sum(stage.images for stage in stages)
+    plan = Plan(
+        seed=settings.seed,
+        budget=budget,
+        save_every=settings.save_every or max(1, budget // 10),
+        log_every=max(1, budget // LOGGED),
+        accumulate=settings.accumulate,
+        compile=settings.compile,
+    )
+    if settings.minutes is None:
+        return plan
+    budget = images_for(settings.minutes, model, examples, plan, machine, ranks)
+    return replace(plan, budget=budget, save_every=settings.save_every or max(1, budget // 10), log_every=max(1, budget // LOGGED))
+
+
+def _resolved(machine: Machine, plan: Plan, ranks: Ranks) -> dict[str, Any]:
+    return {
+        "images": plan.budget,
+        "device": machine.device.type,
+        "bf16": machine.bf16,
+        "threads": machine.threads,
+        "ranks": ranks.count,
+    }
+
+
+def _same_machine(resolved: Mapping[str, Any], device: torch.device, ranks: Ranks) -> Machine:
+    """The machine a run was started on, or the difference as an error."""
+    if ranks.count != resolved["ranks"]:
+        raise GanvasError(f"the run was started with {resolved['ranks']} processes, now there are {ranks.count}: start as many")
+    if resolved["bf16"] and not bf16_able(device):
+        raise GanvasError(f"the run computes in bfloat16, which {device} does not: resume it on a machine that does")
+    torch.set_num_threads(int(resolved["threads"]))
+    return Machine(device=device, bf16=bool(resolved["bf16"]), threads=int(resolved["threads"]))
+
+
+def _data_facts(data: Source, examples: Examples) -> dict[str, Any]:
+    return {
+        "source": _absolute(data),
+        "split": examples.split,
+        "count": len(examples),
+        "fingerprint": examples.fingerprint,
+        "notes": examples.notes(),
+        "rejected": len(examples.rejected),
+        "spec": examples.spec.to_json(),
+    }
+
+
+def _absolute(data: Source) -> str | None:
+    """Where to find the data again from any working directory; None for a Dataset object."""
+    if not isinstance(data, str | Path):
+        return None
+    return str(Path(data).resolve()) if Path(data).exists() else str(data)
+
+
+def _stem(data: Source) -> str:
+    name = Path(data).resolve().stem if isinstance(data, str | Path) else type(data).__name__.lower()
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name) or "data"
+
+
+def _claim(run: str | Path | None, name: str, stored: Mapping[str, Any]) -> str:
+    path = rundir.fresh_path(Path("runs"), name) if run is None else Path(run)
+    rundir.create(path, stored)
+    return str(path)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _silent(line: str) -> None:
+    """For callers that asked for quiet."""
+
+

@@ -1,0 +1,46 @@
+"""Penalties on the slope of a critic: functions of (critic, real, fake, rng), one value per sample; the weight stays with the model.
+
+A critic here is a function of samples alone; one that also sees labels is handed over as a closure. It must not mix the samples of a
+batch (no batch normalisation): then the gradient of the summed scores holds each sample's own gradient.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ganvas.engine.draws import Draws
+from ganvas.parts.objectives import per_sample, widen
+
+__all__ = ["gradient_penalty", "input_gradient", "slope"]
+
+Critic = Callable[[Tensor], Tensor]
+
+
+def input_gradient(critic: Critic, x: Tensor) -> Tensor:
+    """The gradient (B, ...) of each sample's score by that sample, itself differentiable by the critic's parameters.
+
+    x is (B, ...). Scores are those of `per_sample`. Autocast is switched off: the square of a gradient in half precision is noise.
+    A compiled critic runs eagerly here, because compiled graphs cannot be differentiated twice.
+    """
+    x = widen(x.detach()).requires_grad_()
+    with torch.compiler.set_stance("force_eager"), torch.autocast(x.device.type, enabled=False), torch.enable_grad():
+        (gradient,) = torch.autograd.grad(per_sample(critic(x)).sum(), x, create_graph=True)
+    return gradient
+
+
+def slope(gradient: Tensor) -> Tensor:
+    """The Euclidean norm (B,) over all but the batch axis; where it is 0 its derivative is taken as 0."""
+    return torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+
+
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, rng: Draws, *, target: float = 1.0, one_sided: bool = False) -> Tensor:
+    """(|| grad_u critic(u) || - target)^2 (B,) at random points u between reals and fakes (B, ...).
+
+    u = x + alpha (x_hat - x) with one alpha ~ U[0, 1) for each pair; one-sided, slopes below the target are free. Gulrajani et al.
+    2017, equation 3 and section 4 (two-sided is the paper's choice, one-sided its alternative).
+    """
+    x, x_hat = widen(real.detach()), widen(fake.detach())
+    alpha = rng.uniform(len(x)).view(-1, *[1] * (x.dim() - 1))
+    excess = slope(input_gradient(critic, x + alpha * (x_hat - x))) - target
+    return (excess.clamp(min=0.0) if one_sided else excess).square()

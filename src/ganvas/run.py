@@ -1,0 +1,136 @@
+"""A trained (or half-trained) run, opened for use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from torch import Tensor
+
+from ganvas import catalog
+from ganvas.data.batch import DataSpec
+from ganvas.engine import rundir
+from ganvas.engine.averages import load_tensors
+from ganvas.engine.config import from_json
+from ganvas.engine.contract import GenerativeModel
+from ganvas.engine.devices import find
+from ganvas.engine.sampling import draw, interpolate
+from ganvas.engine.state import model_tensors
+from ganvas.errors import GanvasError, require
+
+
+def build(entry: catalog.Entry, config: Any, spec: DataSpec) -> GenerativeModel:
+    """The model of a catalog entry for data of a kind it takes; otherwise an error that says what it takes."""
+    wanted = " or ".join(entry.card.data)
+    require(spec.kind in entry.card.data, f"{entry.name} takes {wanted}; this data is {spec.kind}")
+    for view in entry.card.needs:
+        present = spec.classes if view == "labels" else view in spec.views
+        require(bool(present), f"{entry.name} needs data with {view}; this data has none")
+    model: GenerativeModel = entry.model(config, spec)
+    return model
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """A run directory. Its model is loaded when first needed, from the newest checkpoint that is whole, with averaged weights."""
+
+    path: Path
+    device: str = "cpu"
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The contents of `config.json`."""
+        return rundir.read_config(self.path)
+
+    @cached_property
+    def entry(self) -> catalog.Entry:
+        return catalog.open_model(self.settings["model"])
+
+    @cached_property
+    def spec(self) -> DataSpec:
+        return DataSpec.from_json(self.settings["data"]["spec"])
+
+    @cached_property
+    def _loaded(self) -> tuple[GenerativeModel, dict[str, Any]]:
+        config = from_json(self.entry.config, self.settings["config"], str(self.path / rundir.CONFIG))
+        model = build(self.entry, config, self.spec)
+        found = rundir.checkpoints(self.path).newest(warn=_warn)
+        if found is None:
+            raise GanvasError(f"{self.path}: no checkpoint yet; continue the run with `ganvas resume {self.path}`")
+        load_tensors(model.state_dict(), model_tensors(found, model.rank_buffers(), 0), "model")
+        averaged = found.tensors.get("average", {})
+        load_tensors({name: p.detach() for name, p in model.named_parameters() if name in averaged}, averaged, "average")
+        return model.eval().requires_grad_(False).to(find(self.device)), found.state
+
+    @property
+    def model(self) -> GenerativeModel:
+        """The model in evaluation mode, with averaged weights where it has an average."""
+        return self._loaded[0]
+
+    @property
+    def images(self) -> int:
+        """Training images seen by the loaded checkpoint."""
+        return int(self._loaded[1]["images"])
+
+    def tensors(self, n: int, *, seed: int = 0, labels: Sequence[int] | None = None, indices: Sequence[int] | None = None) -> Tensor:
+        """n samples as the model gives them: images (n, C, H, W) in [-1, 1], standardised points (n, D)."""
+        self._check(labels)
+        return draw(self.model, self.entry.card, n, seed=seed, labels=labels, indices=indices, device=find(self.device))
+
+    def sample(self, n: int, *, seed: int = 0, labels: Sequence[int] | None = None) -> np.ndarray:
+        """n samples as users keep them: uint8 images (n, H, W, C), or float32 points (n, D) in the data's units.
+
+        Sample i is a function of (run, seed, i): asking for more gives the same first ones. `labels` are class indices, used in turn.
+        """
+        return self.spec.native(self.tensors(n, seed=seed, labels=labels)).numpy()
+
+    def interpolate(self, *, rows: int = 6, steps: int = 10, seed: int = 0) -> np.ndarray:
+        """`rows` paths of `steps` samples each between codes, (rows * steps, ...), in the form of `sample`."""
+        paths = interpolate(self.model, rows=rows, steps=steps, seed=seed, device=find(self.device))
+        return self.spec.native(paths).numpy()
+
+    def _check(self, labels: Sequence[int] | None) -> None:
+        for label in labels or ():
+            known = f"0 .. {len(self.spec.classes) - 1}"
+            require(0 <= label < len(self.spec.classes), f"--labels {label}: this data has the classes {known}")
+
+
+def ensemble(runs: Sequence[Run], n: int, *, seed: int = 0, labels: Sequence[int] | None = None) -> np.ndarray:
+    """n samples, each from a run drawn at random: the ensemble remedy for mode dropping (Tolstikhin et al. 2017, arXiv:1701.02386).
+
+    Which run sample i comes from is a function of (seed, i). Raises `GanvasError` if the runs' data have different shapes.
+    """
+    require(bool(runs), "name at least one run")
+    first = runs[0].spec
+    for run in runs[1:]:
+        same = (run.spec.kind, run.spec.shape) == (first.kind, first.shape)
+        require(same, f"{run.path}: its samples are {run.spec.kind} {run.spec.shape}, those of {runs[0].path} {first.kind} {first.shape}")
+    if len(runs) == 1:
+        return runs[0].sample(n, seed=seed, labels=labels)
+    choice = [np.random.default_rng((seed, i)).integers(len(runs)) for i in range(n)]
+    images = np.empty(0)
+    for index, run in enumerate(runs):
+        mine = [i for i in range(n) if choice[i] == index]
+        if mine:
+            part = run.spec.native(run.tensors(len(mine), seed=seed, labels=labels, indices=mine)).numpy()
+            images = images if len(images) else np.empty((n, *part.shape[1:]), part.dtype)
+            images[mine] = part
+    return images
+
+
+def _warn(message: str) -> None:
+    import sys
+
+    print(message, file=sys.stderr, flush=True)
+
+
+def load(path: str | Path, *, device: str = "cpu") -> Run:
+    """Open a run directory for sampling and measuring; a path that is no run raises `GanvasError` at once."""
+    run = Run(Path(path), device)
+    _ = run.settings
+    return run
+
+
