@@ -74,7 +74,7 @@ def train(
         }
         name = f"{model}-{_stem(data)}-{preset}"
         path = ranks.agree(_claim(run, name, stored) if ranks.first else None)
-        session = _Session(Path(path), entry, stored, settings, plan, machine, ranks)
+        session = _Session(Path(path), entry, data, stored, settings, plan, machine, ranks)
         return session.play(network, examples, quiet=quiet, resume=False)
 
 
@@ -100,7 +100,7 @@ def resume(run: str | Path, *, data: Source | None = None, quiet: bool = False) 
             raise GanvasError(f"{path}: the data {source} is not what the run was trained on (its content has changed); train anew")
         network = _build(entry, chosen, examples, settings.seed)
         plan = replace(_plan(replace(settings, minutes=None, images=stored["resolved"]["images"]), network, examples, machine, ranks))
-        session = _Session(path, entry, stored, settings, plan, machine, ranks)
+        session = _Session(path, entry, source, stored, settings, plan, machine, ranks)
         return session.play(network, examples, quiet=quiet, resume=True)
 
 
@@ -110,6 +110,7 @@ class _Session:
 
     path: Path
     entry: catalog.Entry
+    data: Source
     stored: dict[str, Any]
     settings: RunConfig
     plan: Plan
@@ -123,7 +124,9 @@ class _Session:
             return self._run(network, examples, quiet=quiet, resume=resume)
 
     def _run(self, network: GenerativeModel, examples: Examples, *, quiet: bool, resume: bool) -> Run:
-        attached = observers(self.path, self.entry.card, examples, self.stored, self.settings, self.plan, quiet) if self.ranks.first else {}
+        card = self.entry.card
+        watching = self.ranks.first
+        attached = observers(self.path, card, self.data, examples, self.settings, self.plan, quiet=quiet) if watching else {}
         identity = {name: self.stored[name] for name in ("model", "config", "resolved")}
         identity["run"] = {name: self.stored["run"][name] for name in ("seed", "split", "resolution", "accumulate", "compile")}
         identity["data"] = self.stored["data"]["fingerprint"]
@@ -140,7 +143,11 @@ class _Session:
         found = trainer.restore() if resume else False
         say = _silent if quiet else _say
         if resume:
-            say(f"resuming {self.path} at image {trainer.images:,}" if found else f"{self.path} has no checkpoint yet: starting from its configuration")
+            say(
+                f"resuming {self.path} at image {trainer.images:,}"
+                if found
+                else f"{self.path} has no checkpoint yet: starting from its configuration"
+            )
             if self.ranks.first:
                 truncate_rows(self.path / rundir.METRICS, trainer.step)
         if trainer.done:
@@ -240,5 +247,3 @@ def _say(line: str) -> None:
 
 def _silent(line: str) -> None:
     """For callers that asked for quiet."""
-
-

@@ -132,5 +132,3 @@ def load(path: str | Path, *, device: str = "cpu") -> Run:
     run = Run(Path(path), device)
     _ = run.settings
     return run
-
-

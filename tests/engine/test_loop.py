@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
-from ganvas.engine.checkpoints import Checkpoints
+from ganvas.engine.checkpoints import Checkpoints, load
 from ganvas.engine.loop import crossed, stage_ends
 from ganvas.engine.observers import Observer, Verdict
 from ganvas.errors import GanvasError, TrainingStopped
 from tests.engine.toys import Toy, assert_equal, plan, points, tensors, trainer
+from tests.walk import tensors_in
 
 
 def test_a_step_draws_one_batch_for_each_critic_update():
@@ -222,25 +223,7 @@ def test_every_tensor_that_outlives_a_step_is_in_the_checkpoint(tmp_path):
     t = trainer(examples=points(), checkpoints=Checkpoints(tmp_path))
     t.play()
     t.save()
-    from ganvas.engine.checkpoints import load
-
     saved = {value.double().sum().item() for named in load(Checkpoints(tmp_path).paths()[0]).tensors.values() for value in named.values()}
-    for name, value in _walk(t, set()):
+    for name, value in tensors_in(t):
         if not any(part in name for part in (".examples.", ".guard.", "._order.", ".grad", "found_inf")):
             assert value.double().sum().item() in saved, f"{name} outlives a step and is in no checkpoint"
-
-
-def _walk(thing, seen, name=""):
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if torch.is_tensor(thing):
-        yield name, thing.detach()
-    elif isinstance(thing, dict):
-        for key, value in thing.items():
-            yield from _walk(value, seen, f"{name}.{key if isinstance(key, str) else type(key).__name__}")
-    elif isinstance(thing, (list, tuple, set)):
-        for i, value in enumerate(thing):
-            yield from _walk(value, seen, f"{name}.{i}")
-    elif hasattr(thing, "__dict__") and type(thing).__module__.split(".")[0] in ("ganvas", "torch", "tests"):
-        yield from _walk(vars(thing), seen, name)

@@ -105,7 +105,7 @@ def read_array(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], s
 
 def sha256(array: NDArray[Any]) -> str:
     """The sha256 of an array's bytes in C order, in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def prune(folder: Path, limit: int) -> None:

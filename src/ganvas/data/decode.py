@@ -5,7 +5,9 @@ checked on the declared size, before anything is decoded. Colour profiles are no
 """
 
 import io
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from typing import final
@@ -91,6 +93,14 @@ def check_head(head: bytes) -> None:
     raise Unusable("is not a PNG, JPEG, WebP, BMP or GIF image")
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's warnings of harmless oddities; held by the thread that hands out the work. Declared sizes are checked here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 @final
 class Decoder:
     """Decodes from many threads at once, but only one large image at a time, so that memory stays bounded."""
@@ -110,7 +120,7 @@ class Decoder:
                     raise Unusable(f"has {width} x {height} pixels: the shorter side must have at least {LEAST_SIDE}")
                 guard: AbstractContextManager[object] = self._large if width * height > _LARGE else nullcontext()
                 with guard:
-                    return _upright(image, deep=data[:8] == _MAGIC[0] and data[24:25] == b"\x10")
+                    return upright(image, deep=data[:8] == _MAGIC[0] and data[24:25] == b"\x10")
         except (Unusable, MemoryError):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -124,8 +134,8 @@ def _short(error: Exception) -> str:
     return "cannot identify the image" if "cannot identify" in words else (words or type(error).__name__)[:120]
 
 
-def _upright(image: Image.Image, *, deep: bool) -> Decoded:
-    """Load, flatten to L or RGB, and turn. `deep`: a PNG that declares 16 bits a channel."""
+def upright(image: Image.Image, *, deep: bool = False) -> Decoded:
+    """A Pillow image loaded, flattened to L or RGB, and turned. `deep`: it comes from a PNG that declares 16 bits a channel."""
     traits = ["animated"] if _animated(image) else []
     mode = image.mode
     image.load()
@@ -165,6 +175,8 @@ def _flat(image: Image.Image) -> tuple[Image.Image, list[str]]:
         return _scaled(image), ["16-bit"]
     if mode == "CMYK":
         return image.convert("RGB"), ["CMYK"]
+    if mode == "F":
+        raise Unusable("has floating-point grey values of unknown range (mode F)")
     grey = mode in ("1", "L", "LA", "La")
     traits = {"1": ["1-bit"], "P": ["palette"], "PA": ["palette"]}.get(mode, [])
     if not image.has_transparency_data:

@@ -65,9 +65,7 @@ class DigitSource(Source):
         table = _table()
         rows = table[_is_test(table[:, 64]) == (split == "test")]
         pixels = np.rint(rows[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
-        return memory_images(
-            source=f"digits ({_TITLE})", split=split, pixels=pixels, labels=rows[:, 64], classes=_CLASSES, request=request
-        )
+        return memory_images(source=f"digits ({_TITLE})", split=split, pixels=pixels, labels=rows[:, 64], classes=_CLASSES, request=request)
 
     def scan(self, request: Request) -> Scan:
         native = {split: self.open(split, replace(request, resolution=None)) for split in self.splits()}

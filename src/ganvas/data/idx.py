@@ -116,7 +116,8 @@ def _images(path: Path) -> NDArray[np.uint8]:
         f"'{path}' holds an array of shape {array.shape}: images are (N, H, W), or (N, H, W, C) with 1 or 3 channels",
     )
     require(len(array) > 0, f"'{path}' holds no image")
-    require(min(array.shape[1:3]) >= SMALLEST, f"'{path}' holds images of {array.shape[2]} x {array.shape[1]} pixels: {SMALLEST} x {SMALLEST} is the least")
+    size = f"{array.shape[2]} x {array.shape[1]} pixels"
+    require(min(array.shape[1:3]) >= SMALLEST, f"'{path}' holds images of {size}: {SMALLEST} x {SMALLEST} is the least")
     return array[..., None] if array.ndim == 3 else array
 
 

@@ -2,105 +2,127 @@
 
 1. Folders that hold everything (the top folder of an archive) mean nothing.
 2. If any top folder is named as a split, top folders are splits; so are second-level folders if each of them is named as one
-   (`cats/train`). A split is never a class, and what lies outside the splits is left out.
+   (`cats/train`). A split is never a class, and what lies outside the splits is left out. A folder named as a split anywhere else is an
+   error, for then splits would be mixed.
 3. In a split, after folders that again hold everything, folders are classes; one folder alone is no class.
 4. Images beside class folders are left out where they are the fewer, and otherwise there are no classes.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ganvas.data.source import UNDIVIDED, in_order, split_of
+from ganvas.data.words import shown
+from ganvas.errors import GanvasError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif")
+
+Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`places`: split and class name ("" without class) of each name that belongs somewhere; `outside`: why the others do not."""
+    """`splits` and `classes` in order. `places`: split and class name ("" without class) by folder; `outside`: why the others have none."""
 
     splits: tuple[str, ...]
     classes: tuple[str, ...]
     places: Mapping[str, tuple[str, str]]
-    outside: Mapping[str, str] = field(default_factory=dict)
+    outside: Mapping[str, str]
     notes: tuple[str, ...] = ()
+
+    def place(self, name: str) -> tuple[str, str] | None:
+        """The split and class of a file by its path below the source; None outside."""
+        return self.places.get(_folder(name))
+
+    def reason(self, name: str) -> str:
+        """Why a file outside is left out."""
+        return self.outside[_folder(name)]
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def arrange(names: Sequence[str]) -> Layout:
     """The layout of files by their paths below the source ("/" between folders).
 
-    Files that are named as images decide; if there are none, all files do.
+    Folders that hold files named as images decide; if there are none, all do. Raises `GanvasError` where splits would be mixed.
     """
-    deciding = [name for name in names if name.lower().endswith(_SUFFIXES)] or list(names)
-    outer = _wrapper([name.split("/") for name in deciding], stop_at_splits=True)
-    paths = {name: name.split("/")[len(outer) :] for name in names if name.split("/")[: len(outer)] == outer and name.count("/") >= len(outer)}
-    outside = {name: f"lies outside the folder '{'/'.join(outer)}' that holds the images" for name in names if name not in paths}
-    rests, strays = _divide(paths, [name for name in deciding if name in paths])
-    outside |= strays
-    inner = _wrapper([rests[name][1] for name in deciding if name in rests], stop_at_splits=False)
-    for name, (split, path) in list(rests.items()):
-        if path[: len(inner)] == inner and len(path) > len(inner):
-            rests[name] = (split, path[len(inner) :])
-        else:
-            outside[name] = f"lies outside the folder '{'/'.join(inner)}' that holds the images"
-            del rests[name]
-    return _classify(rests, set(deciding), outside)
-
-
-def _wrapper(paths: Sequence[list[str]], *, stop_at_splits: bool) -> list[str]:
-    """The longest chain of folders that every path begins with, ending before a folder named as a split."""
-    common: list[str] = []
-    while paths and len({tuple(path[: len(common) + 1]) for path in paths}) == 1 and all(len(path) > len(common) + 1 for path in paths):
-        folder = paths[0][len(common)]
-        if stop_at_splits and split_of(folder) is not None:
-            break
-        common.append(folder)
-    return common
-
-
-def _divide(paths: Mapping[str, list[str]], deciding: Sequence[str]) -> tuple[dict[str, tuple[str, list[str]]], dict[str, str]]:
-    """Each path's split and what remains of it, and the reasons of those outside every split."""
-    tops = {split_of(paths[name][0]) for name in deciding if len(paths[name]) > 1}
-    seconds = [split_of(paths[name][1]) if len(paths[name]) > 2 else None for name in deciding]
-    if tops - {None}:
-        level, found = 0, in_order(split for split in tops if split is not None)
-    elif seconds and None not in seconds:
-        level, found = 1, in_order(split for split in seconds if split is not None)
-    else:
-        return {name: (UNDIVIDED, path) for name, path in paths.items()}, {}
-    rests: dict[str, tuple[str, list[str]]] = {}
+    deciding = Counter(_folder(name) for name in names if name.lower().endswith(_SUFFIXES)) or Counter(map(_folder, names))
+    paths: dict[str, Path] = {folder: tuple(folder.split("/")) if folder else () for folder in map(_folder, names)}
     outside: dict[str, str] = {}
-    for name, path in paths.items():
-        split = split_of(path[level]) if len(path) > level + 1 else None
-        again = {split_of(folder) for folder in path[level + 1 : -1]} - {None, split}
-        if split is None:
-            outside[name] = f"lies outside the splits ({', '.join(found)})"
-        elif again:
-            outside[name] = f"lies in two splits at once ({split} and {in_order(word for word in again if word is not None)[0]})"
+    paths = _unwrapped(paths, deciding, outside, stop_at_splits=True)
+    splits = _divide(paths, deciding, outside)
+    rests = _unwrapped({folder: rest for folder, (_, rest) in splits.items()}, deciding, outside, stop_at_splits=False)
+    return _classify({folder: (splits[folder][0], rest) for folder, rest in rests.items()}, deciding, outside)
+
+
+def _unwrapped(paths: Mapping[str, Path], deciding: Counter[str], outside: dict[str, str], *, stop_at_splits: bool) -> dict[str, Path]:
+    """Paths without the longest chain of folders that all deciding ones begin with, ending before a folder named as a split."""
+    common: Path = ()
+    held = [path for folder, path in paths.items() if folder in deciding]
+    while held and len({path[: len(common) + 1] for path in held}) == 1 and len(held[0]) > len(common):
+        following = held[0][len(common)]
+        if any(len(path) == len(common) for path in held) or (stop_at_splits and split_of(following) is not None):
+            break
+        common = (*common, following)
+    for folder, path in paths.items():
+        if path[: len(common)] != common:
+            outside[folder] = f"lies outside the folder '{shown('/'.join(common))}' that holds the images"
+    return {folder: path[len(common) :] for folder, path in paths.items() if path[: len(common)] == common}
+
+
+def _words(splits: Iterable[str | None]) -> tuple[str, ...]:
+    return in_order(split for split in splits if split is not None)
+
+
+def _divide(paths: Mapping[str, Path], deciding: Counter[str], outside: dict[str, str]) -> dict[str, tuple[str, Path]]:
+    """Each folder's split, and what remains of its path."""
+    held = [path for folder, path in paths.items() if folder in deciding]
+    tops = _words(split_of(path[0]) for path in held if path)
+    seconds = [split_of(path[1]) if len(path) > 1 else None for path in held]
+    if not tops and (not seconds or None in seconds):
+        for path in held:
+            if _words(map(split_of, path)):
+                raise GanvasError(
+                    f"the folder '{shown('/'.join(path))}' is named as a split but lies among folders that are not: "
+                    "pass the folder that the splits lie in, or rename it if it is a class"
+                )
+        return {folder: (UNDIVIDED, path) for folder, path in paths.items()}
+    level, found = (0, tops) if tops else (1, _words(seconds))
+    rests: dict[str, tuple[str, Path]] = {}
+    for folder, path in paths.items():
+        split = split_of(path[level]) if len(path) > level else None
+        others = _words({split_of(part) for part in path[level + 1 :]} - {split})
+        if split not in found or split is None:
+            outside[folder] = f"lies outside the splits ({', '.join(found)})"
+        elif others:
+            outside[folder] = f"lies in two splits at once ({split} and {others[0]})"
         else:
-            rests[name] = (split, [part for i, part in enumerate(path) if i == len(path) - 1 or split_of(part) is None])
-    return rests, outside
+            rests[folder] = (split, tuple(part for part in path if split_of(part) is None))
+    return rests
 
 
-def _classify(rests: Mapping[str, tuple[str, list[str]]], deciding: set[str], outside: dict[str, str]) -> Layout:
-    splits = in_order(split for split, _ in rests.values())
+def _classify(rests: Mapping[str, tuple[str, Path]], deciding: Counter[str], outside: dict[str, str]) -> Layout:
+    named = {path[0] for folder, (_, path) in rests.items() if path and folder in deciding}
+    splits = _words(split for folder, (split, _) in rests.items() if folder in deciding)
     places: dict[str, tuple[str, str]] = {}
     notes: list[str] = []
     for split in splits:
-        members = {name: path for name, (there, path) in rests.items() if there == split}
-        loose = sum(len(path) == 1 for name, path in members.items() if name in deciding)
-        held = sum(len(path) > 1 for name, path in members.items() if name in deciding)
-        labelled = held > loose
-        if held and not labelled:
-            notes.append(f"split {split}: folders are not classes, for as many images or more lie beside them")
-        for name, path in members.items():
-            if labelled and len(path) == 1:
-                outside[name] = "lies beside the class folders and has no class"
+        members = {folder: path for folder, (there, path) in rests.items() if there == split}
+        held = sum(deciding[folder] for folder, path in members.items() if path)
+        loose = sum(deciding[folder] for folder, path in members.items() if not path)
+        labelled = held > loose and len(named) > 1
+        if held and loose and not labelled:
+            notes.append(f"split {split}: folders are not classes, for there is only one, or as many images or more lie beside them")
+        for folder, path in members.items():
+            if labelled and (not path or path[0] not in named):
+                outside[folder] = "lies beside the class folders and has no class"
             else:
-                places[name] = (split, path[0] if labelled else "")
+                places[folder] = (split, path[0] if labelled else "")
+    outside |= {folder: f"lies outside the splits ({', '.join(splits)})" for folder, (split, _) in rests.items() if split not in splits}
     classes = {label for _, label in places.values() if label}
-    if len(classes) < 2:
-        return Layout(splits, (), {name: (split, "") for name, (split, _) in places.items()}, outside, tuple(notes))
     return Layout(splits, tuple(sorted(classes, key=_natural)), places, outside, tuple(notes))
 
 

@@ -17,7 +17,16 @@ MEMORY = 2 * 1024**3
 UNDIVIDED = "all"
 SMALLEST, LARGEST = 4, 8192
 _ORDER = ("train", "val", "test", UNDIVIDED)
-_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test", "t10k": "test"}
+_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+    "t10k": "test",
+}
 
 
 def split_of(word: str) -> str | None:
@@ -125,9 +134,10 @@ class Source(ABC):
             require(len(there) == 1, f"'{self.name}' has several splits ({listed}), which are never mixed: say which one")
             return there[0]
         wanted = split_of(split) or split
+        if there == (UNDIVIDED,):
+            raise GanvasError(f"'{self.name}' is one undivided set without a '{split}' split: ask for 'all', or divide it")
         if wanted not in there:
-            which = f"has no '{split}' split (it has: {listed})" if there != (UNDIVIDED,) else f"is one undivided set without a '{split}' split"
-            raise GanvasError(f"'{self.name}' {which}.{nearest(split, there)} Choose one that is there, or add a folder '{wanted}'.")
+            raise GanvasError(f"'{self.name}' has no '{split}' split, it has: {listed}.{nearest(split, there)}")
         return wanted
 
 

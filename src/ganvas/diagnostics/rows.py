@@ -40,7 +40,7 @@ def read_rows(path: Path) -> list[RowDict]:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add one row in a single write. A torn end is cut off first; a value that is not finite is stored as null, as JSON has no word for it."""
+    """Add one row in a single write. A torn end is cut off first; non-finite values become null, for JSON has no word for them."""
     line = _line(row)
     try:
         with open(path, "a+b", buffering=0) as file:
@@ -72,7 +72,7 @@ def truncate_rows(path: Path, step: int) -> None:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    return (json.dumps(_finite(row), allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(_finite(row), allow_nan=False) + "\n").encode()
 
 
 def _finite(value: Any) -> Any:

@@ -4,12 +4,12 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from ganvas.engine.devices import Precision
 from ganvas.errors import GanvasError, nearest, require
 
 T = TypeVar("T")
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)

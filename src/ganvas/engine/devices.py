@@ -2,13 +2,11 @@
 
 import os
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
+from ganvas.engine.config import Precision
 from ganvas.errors import GanvasError
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +34,9 @@ def resolve(device: str, precision: Precision, threads: int | None, *, points: b
     able = bf16_able(chosen)
     if precision == "bf16" and not able:
         raise GanvasError(f"--precision bf16: {chosen} does not compute in bfloat16; use --precision fp32 or auto")
-    return Machine(device=chosen, bf16=precision == "bf16" or (precision == "auto" and able and not points), threads=torch.get_num_threads())
+    return Machine(
+        device=chosen, bf16=precision == "bf16" or (precision == "auto" and able and not points), threads=torch.get_num_threads()
+    )
 
 
 def find(name: str, local_rank: int = 0) -> torch.device:

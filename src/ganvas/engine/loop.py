@@ -57,7 +57,8 @@ def crossed(before: int, now: int, every: int) -> bool:
 class Trainer:
     """Plays a model's game on examples until its budget is used up; saves, resumes, and shows itself to observers.
 
-    Observers are given on rank 0 only. `identity` (JSON) is saved with every checkpoint; resuming with another is refused. `step`, `images`, `stage` and the other counters say where the run stands between steps.
+    Observers are given on rank 0 only. `identity` (JSON) is saved with every checkpoint; resuming with another is refused. `step`,
+    `images`, `stage` and the other counters say where the run stands between steps.
     """
 
     def __init__(

@@ -60,7 +60,9 @@ def interpolate(model: GenerativeModel, *, rows: int, steps: int, seed: int, dev
         raise GanvasError(f"{type(model).__name__} has no latent codes to interpolate between")
     z = model.draw(2 * rows, SampleDraws(seed, 0, device))
     t = torch.linspace(0, 1, steps, device=z.device)
-    paths = [(_slerp if model.prior == "normal" else torch.lerp)(a[None], b[None], t[:, None]) for a, b in zip(z[:rows], z[rows:], strict=True)]
+    paths = [
+        (_slerp if model.prior == "normal" else torch.lerp)(a[None], b[None], t[:, None]) for a, b in zip(z[:rows], z[rows:], strict=True)
+    ]
     return model.decode(torch.cat(paths)).float().cpu()
 
 

@@ -29,7 +29,7 @@ mode is found if both players are of equal strength. D(x) and D(G(z)) near 1/2 m
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, final
 
@@ -38,9 +38,8 @@ from torch import Tensor, nn
 
 from ganvas.engine.capabilities import Latent
 from ganvas.engine.card import Card
-from ganvas.engine.clock import Clock
-from ganvas.engine.contract import Average, Condition, DataSpec, Draws, GenerativeModel, Loss, Phase, Stage, Step
-from ganvas.engine.optimizers import SGD, Adam, Optimizer, Schedule, linear_decay
+from ganvas.engine.contract import Average, Clock, Condition, DataSpec, Draws, GenerativeModel, Loss, Phase, Stage, Step
+from ganvas.engine.optimizers import SGD, Adam, Optimizer, at, linear_decay
 from ganvas.errors import require
 from ganvas.parts import latent
 from ganvas.parts.objectives import MAXIMUM_LIKELIHOOD, MINIMAX, NON_SATURATING, Objective
@@ -78,7 +77,7 @@ class Config:
     generator_slope: float = 0.0
     """Slope of the generator's hidden units below 0: 0 is ReLU (reference configuration), 0.2 the usual LeakyReLU."""
     generator_norm: float | None = None
-    """Batch normalisation after each hidden layer, by the share of new statistics at each update (Keras' momentum 0.8 is 0.2); None: off."""
+    """Batch normalisation after each hidden layer, with this share of new statistics per update (Keras calls 0.2 momentum 0.8)."""
     generator_init: float | None = 0.05
     """First weights of the generator ~ U(-v, v) with zero biases (reference configuration); None takes torch's default."""
     discriminator_widths: tuple[int, ...] = (240, 240)
@@ -110,8 +109,8 @@ class Config:
 
     def __post_init__(self) -> None:
         whole(self, 1, "images", "batch", "critic_steps", "z", "generator_widths", "discriminator_widths", "discriminator_pieces")
-        in_range(self, 0.0, 1.0, "generator_slope", "discriminator_slope", "decay_from")
-        in_range(self, 0.0, 1.0, "dropout_input", "dropout", open_high=True)
+        in_range(self, 0.0, 1.0, "generator_slope", "discriminator_slope")
+        in_range(self, 0.0, 1.0, "dropout_input", "dropout", "decay_from", open_high=True)
         in_range(self, 0.0, 1.0, "generator_norm", open_low=True)
         in_range(self, 0.0, math.inf, "generator_init", "discriminator_init", "lr_generator", "lr_discriminator", open_low=True)
         in_range(self, 1.0, math.inf, "lr_divisor")
@@ -233,7 +232,10 @@ class GAN(GenerativeModel, Latent):
         """Gradient descent with rising momentum, or Adam; the learning rate falls as the configuration says."""
         c = self.config
         falling = lr if c.decay_from is None else linear_decay(lr, c.decay_from)
-        rate: Schedule = lambda clock: (falling if isinstance(falling, float) else falling(clock)) / c.lr_divisor**clock.step
+
+        def rate(clock: Clock) -> float:
+            return at(falling, clock) / c.lr_divisor**clock.step
+
         if c.betas is not None:
             return Adam(lr=rate, betas=c.betas)
         assert c.momentum is not None
@@ -259,8 +261,43 @@ class GAN(GenerativeModel, Latent):
         return self.decode(self.draw(n, rng), condition=condition)
 
 
+_LEAKY = Config(
+    generator_slope=0.2,
+    generator_init=None,
+    discriminator_pieces=1,
+    discriminator_slope=0.2,
+    discriminator_init=None,
+    dropout_input=0.0,
+    dropout=0.0,
+    lr_generator=2e-4,
+    lr_discriminator=2e-4,
+    lr_divisor=1.0,
+    momentum=None,
+    betas=(0.5, 0.999),
+)  # the numbers that all presets without maxout share
+
 PRESETS = {
     "paper": Config(),
+    "textbook": replace(
+        _LEAKY,
+        images=30_000 * 64,
+        batch=64,
+        generator_widths=(256, 512, 1024),
+        generator_norm=1 - 0.8,
+        discriminator_widths=(512, 256),
+    ),
+    "tiny": replace(
+        _LEAKY,
+        images=8 * 20,
+        batch=8,
+        z=4,
+        generator_widths=(16, 16),
+        generator_norm=0.1,
+        discriminator_widths=(16, 16),
+        lr_generator=2e-3,
+        lr_discriminator=2e-3,
+        ema_half_life=50.0,
+    ),
 }
 
 MODEL = GAN

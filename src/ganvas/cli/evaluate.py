@@ -1,0 +1,56 @@
+"""Measure samples against data: Frechet distance, precision, recall, density, coverage, with the protocol beside the numbers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from ganvas.cli.parse import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    samples: tyro.conf.Positional[Path]
+    """A run directory, a folder or zip of images, or a .npz file (array `images` or `points`)."""
+    data: str | None = None
+    """What to compare with, as in `ganvas train --data`; without it the data the run was trained on."""
+    split: str | None = None
+    """The split to compare with; without it the test split if there is one."""
+    count: int | None = None
+    """Samples to draw or read; without it 10,000 or the size of the split."""
+    seed: int = 0
+    """Seed of the samples."""
+    convert: bool = False
+    """Resize samples and turn grey into RGB or back where they differ from the data; otherwise a difference is an error."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:N or mps."""
+    json: bool = False
+    """Print JSON."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parse(Options, arguments, "evaluate", __doc__)
+    from ganvas.diagnostics.progress import ScanProgress
+    from ganvas.engine.rundir import CONFIG, read_config
+    from ganvas.errors import GanvasError
+    from ganvas.measure import evaluate_path
+
+    data = options.data
+    if data is None and (options.samples / CONFIG).is_file():
+        data = read_config(options.samples)["data"]["source"]
+    if data is None:
+        raise GanvasError("--data: name the data to compare with")
+    found = evaluate_path(
+        options.samples,
+        data,
+        split=options.split,
+        count=options.count,
+        seed=options.seed,
+        device=options.device,
+        convert=options.convert,
+        progress=ScanProgress(),
+    )
+    print(json.dumps(found.to_json(), indent=1) if options.json else found.to_text())
+    return 0

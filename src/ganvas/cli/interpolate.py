@@ -1,0 +1,41 @@
+"""Draw paths between random codes of a run: one row from one sample to another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from ganvas.cli.parse import parse
+from ganvas.errors import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    run: tyro.conf.Positional[Path]
+    """A run directory."""
+    out: Path
+    """PATH.png for one grid, PATH.npz for an array, or a folder for one PNG each."""
+    rows: int = 6
+    """Paths."""
+    steps: int = 10
+    """Samples on each path, both ends included."""
+    seed: int = 0
+    """Seed of the codes."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:N or mps."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parse(Options, arguments, "interpolate", __doc__)
+    require(options.rows > 0, f"--rows {options.rows}: must be greater than 0")
+    require(options.steps > 1, f"--steps {options.steps}: a path needs at least its two ends")
+    from ganvas.explore.writing import check, write
+    from ganvas.run import load
+
+    run = load(options.run, device=options.device)
+    check(options.out, run.spec)
+    paths = run.interpolate(rows=options.rows, steps=options.steps, seed=options.seed)
+    write(paths, options.out, run.spec, title=f"{run.entry.name}: {options.rows} paths of {options.steps}", columns=options.steps)
+    print(f"{options.rows} paths: {options.out}")
+    return 0

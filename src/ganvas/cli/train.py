@@ -1,0 +1,70 @@
+"""Train a model on data; leaves a run directory with checkpoints, sample grids, curves and a report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ganvas import catalog
+from ganvas.cli.parse import parse
+from ganvas.engine.config import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    model: tyro.conf.Positional[str]
+    """A model of `ganvas list`."""
+    data: str
+    """digits, ring, grid, spiral, two-cities; a folder of IDX files; a folder or zip of images, flat or one folder per class."""
+    preset: str = "quick"
+    """Named settings of the model: paper, quick (a real result in minutes), tiny, and textbook where there is one."""
+    run: Path | None = None
+    """The run directory to make; without it the next free name in runs/."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    model = next((a for a in arguments if not a.startswith("-")), None)
+    if model is None or model not in catalog.names():
+        return _without_model(model, arguments)
+    entry = catalog.open_model(model)
+    default = catalog.preset(entry, _preset(arguments))
+    kind: Any = entry.config
+
+    def options_of(
+        options: Annotated[Options, tyro.conf.arg(name="")],
+        run_options: Annotated[RunConfig, tyro.conf.arg(name="")],
+        config: kind = default,
+    ) -> tuple[Options, RunConfig, Any]:
+        return options, run_options, config
+
+    options, run_options, config = parse(options_of, arguments, f"train {model}" if "--help" in arguments else "train", __doc__)
+    from dataclasses import asdict
+
+    from ganvas.api import train
+
+    run = train(options.model, data=options.data, preset=options.preset, run=options.run, config=asdict(config), options=run_options)
+    print(f"run directory: {run.path}")
+    return 0
+
+
+def _preset(arguments: Sequence[str]) -> str:
+    for at, argument in enumerate(arguments):
+        if argument == "--preset" and at + 1 < len(arguments):
+            return arguments[at + 1]
+        if argument.startswith("--preset="):
+            return argument.partition("=")[2]
+    return "quick"
+
+
+def _without_model(model: str | None, arguments: Sequence[str]) -> int:
+    """Help without a model needs no torch; anything else is an error about the model."""
+
+    def options_of(options: Annotated[Options, tyro.conf.arg(name="")], run_options: Annotated[RunConfig, tyro.conf.arg(name="")]) -> None:
+        return None
+
+    if model is not None and "--help" not in arguments and "-h" not in arguments:
+        catalog.card(model)  # raises for an unknown name
+    parse(options_of, arguments, "train", __doc__)
+    raise AssertionError("unreachable: options without a model are an error")

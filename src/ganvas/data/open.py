@@ -1,0 +1,96 @@
+"""From what a user names to the examples a run trains on.
+
+A source is the name of a built-in set (`digits`, `ring`, `grid`, `spiral`, `two-cities`), the path of a folder of IDX files, of a folder
+or zip of images, or in Python a `torch.utils.data.Dataset` (see `user`). A folder called like a built-in set is reached as `./digits`.
+"""
+
+import os
+import zipfile
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from ganvas.data import digits, idx, points
+from ganvas.data.examples import Examples
+from ganvas.data.progress import Progress, Silent
+from ganvas.data.source import Request, Source
+from ganvas.errors import GanvasError, nearest
+
+BUILT_IN = ("digits", *points.NAMES)
+
+
+def open_data(
+    source: str | os.PathLike[str] | Dataset,
+    *,
+    split: str | None = "train",
+    resolution: int | None = None,
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> Examples:
+    """The examples of one split of `source`.
+
+    split:      "train", "val" or "test" (and what else means one of them: "t10k", "validation"). A source without splits answers to
+                "train", "all" and None; None otherwise means the only split there is. Splits are never mixed.
+    resolution: side in pixels of square images: resized so that the shorter side fits, and cropped at the centre; None keeps the native
+                size (the commonest of the training split, if there are several).
+    verify:     compare the bytes of every file with the scan cache, instead of size and time of change alone.
+
+    Raises `GanvasError` for a source that does not exist, is of no known kind, has no usable example, or lacks the split.
+    """
+    found = find(source)
+    request = Request(resolution=resolution, verify=verify, progress=progress or Silent())
+    return found.open(found.choose(split), request)
+
+
+def splits(source: str | os.PathLike[str] | Dataset) -> tuple[str, ...]:
+    """The splits of a source in the order train, val, test; ("all",) if it is one undivided set."""
+    return find(source).splits()
+
+
+def evaluation_split(source: str | os.PathLike[str] | Dataset) -> str:
+    """The split to evaluate on: "test", else "val", else the only one or the undivided set (then the caller has to say so)."""
+    there = splits(source)
+    return next((split for split in ("test", "val") if split in there), there[0])
+
+
+def find(source: str | os.PathLike[str] | Dataset) -> Source:
+    """The source that is meant; `GanvasError` says what is wrong with a name or a path."""
+    if isinstance(source, Dataset):
+        from ganvas.data.user import UserSource
+
+        return UserSource(source)
+    if not isinstance(source, str | os.PathLike):
+        raise GanvasError(f"data must be the name of a built-in set, a path or a torch.utils.data.Dataset, not {type(source).__name__}")
+    name = os.fspath(source)
+    if name == "digits":
+        return digits.DigitSource()
+    if name in points.NAMES:
+        return points.PointSource(name)
+    return _at(name, Path(name).expanduser())
+
+
+def _at(name: str, path: Path) -> Source:
+    try:
+        status_is_dir, status_is_file, there = path.is_dir(), path.is_file(), path.exists()
+    except (OSError, ValueError) as error:
+        raise GanvasError(f"'{name}' is not a usable path: {error}") from None
+    if not there:
+        built_in = f"it is neither built in ({', '.join(BUILT_IN)}) nor the path of a folder or zip"
+        raise GanvasError(f"there is no data source '{name}': {built_in}.{nearest(name, BUILT_IN)}")
+    if status_is_dir:
+        files = idx.find(path)
+        if files:
+            return idx.IdxSource(name, files)
+        from ganvas.data.images import ImageSource  # needs Pillow, which the sources above do without
+
+        return ImageSource(name, path, archive=False)
+    if not status_is_file:
+        raise GanvasError(f"'{name}' is neither a folder nor a file: pass a folder or a zip archive")
+    if not os.access(path, os.R_OK):
+        raise GanvasError(f"'{name}' cannot be read: permission denied")
+    if not zipfile.is_zipfile(path):
+        hint = "pass the folder it lies in" if "ubyte" in path.name else "pass a folder, a zip of images, or a built-in set"
+        raise GanvasError(f"'{name}' is a file but not a zip archive: {hint} ({', '.join(BUILT_IN)})")
+    from ganvas.data.images import ImageSource
+
+    return ImageSource(name, path, archive=True)

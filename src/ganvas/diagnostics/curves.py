@@ -1,0 +1,188 @@
+"""Curves of a run: every term by phase, diagnostics, gradient norms, evaluations and speed over training images.
+
+Each value is drawn twice: every logged value as a light line, and its running median as a dark one. A median follows the trend without
+being moved by single spikes. The range of an axis covers 98 % of the values, so that one spike does not flatten the rest.
+"""
+
+import io
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganvas.diagnostics.grids import escape_math
+from ganvas.diagnostics.rows import GRADIENT_NORM, WATCH, RowDict, names_by_phase, of_kind
+from ganvas.errors import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+# Okabe and Ito's colours, told apart by readers with any colour vision (2008, "Color Universal Design").
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+POINTS = 400  # bins a curve is thinned to
+COLUMNS, PANEL = 3, (3.7, 2.55)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One curve: values `y` over images `x`."""
+
+    name: str
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves that share an axis. `sparse` values (evaluations) are drawn as they are, with markers."""
+
+    title: str
+    series: tuple[Series, ...]
+    sparse: bool = False
+
+
+def curves_figure(rows: Sequence[RowDict], *, title: str, watched: Collection[str] = ()) -> bytes:
+    """A PNG of all curves. `watched` names diagnostics ("phase/name") that are not marked so in the rows."""
+    figure = _figure(panels(rows, watched), _borders(rows), title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def curves_svg(rows: Sequence[RowDict], *, watched: Collection[str] = ()) -> str:
+    """The same as an `<svg>` element for embedding in HTML: real text, no reference to anything outside it."""
+    import matplotlib
+
+    figure = _figure(panels(rows, watched), _borders(rows), None)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ganvas", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = buffer.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    head, rest = svg.split(">", 1)
+    head = re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", head)  # HTML needs no names of namespaces
+    return f'{head} role="img" aria-label="curves of the run">{rest}'
+
+
+def panels(rows: Sequence[RowDict], watched: Collection[str] = ()) -> list[Panel]:
+    """What there is to draw, in reading order: the game first, then evaluations, gradient norms and speed."""
+    train, evaluations = of_kind(list(rows), "train"), of_kind(list(rows), "evaluate")
+    found: list[Panel] = []
+    norms: list[Series] = []
+    for phase, names in names_by_phase(train).items():
+        seen = [name for name in names if name.startswith(WATCH) or f"{phase}/{name}" in watched]
+        terms = [_series(train, f"{phase}/{name}", name) for name in names if name != GRADIENT_NORM and name not in seen]
+        found += _split(f"{phase}: what it minimises", terms)
+        found += _split(f"{phase}: diagnostics", [_series(train, f"{phase}/{name}", name.removeprefix(WATCH)) for name in seen])
+        norms += [_series(train, f"{phase}/{GRADIENT_NORM}", phase)] if GRADIENT_NORM in names else []
+    found += _evaluations(evaluations)
+    found += _split("gradient norm of each phase", norms)
+    found += _split("speed, images/s", [_series(train, "images_per_second", "images/s")])
+    return found
+
+
+def _series(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Series:
+    pairs = [(row["images"], row[key]) for row in rows if isinstance(row.get(key), int | float)]
+    pairs.sort(key=lambda pair: pair[0])
+    array = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    return Series(name, array[:, 0], array[:, 1])
+
+
+def _split(title: str, series: Sequence[Series]) -> list[Panel]:
+    """One panel, or several where there are more curves than colours; none where there is nothing to draw."""
+    drawn = [s for s in series if len(s.x)]
+    return [Panel(title, tuple(drawn[i : i + len(COLOURS)])) for i in range(0, len(drawn), len(COLOURS))]
+
+
+def _evaluations(rows: Sequence[RowDict]) -> list[Panel]:
+    """Values between 0 and 1.5 (precision, recall, density, coverage, shares) share a panel; every other has its own."""
+    flat = [{"images": row["images"]} | dict(row.get("values", {})) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row if name != "images"))
+    series = [s for s in (_series(flat, name, name) for name in names) if len(s.x)]
+    shares = tuple(s for s in series if s.y.min() >= 0 and s.y.max() <= 1.5)
+    alone = [Panel(f"evaluation: {s.name}", (s,), sparse=True) for s in series if s not in shares]
+    return alone + ([Panel("evaluation", shares, sparse=True)] if shares else [])
+
+
+def _borders(rows: Sequence[RowDict]) -> list[float]:
+    """Images at which a new stage begins."""
+    train = of_kind(list(rows), "train")
+    return [float(after["images"]) for before, after in pairwise(train) if before.get("stage") != after.get("stage")]
+
+
+def running_median(y: Array, window: int) -> Array:
+    """(N,) medians over `window` values centred at each place; near the ends over those that are there."""
+    if window <= 1:
+        return y
+    half = window // 2
+    padded = np.pad(y, half, constant_values=np.nan)
+    return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
+
+
+def thinned(x: Array, y: Array) -> tuple[Array, Array]:
+    """At most `2 * POINTS` points of a curve: of every stretch its lowest and its highest, so that no spike is lost."""
+    if len(x) <= 2 * POINTS:
+        return x, y
+    keep: list[int] = []
+    for part in np.array_split(np.arange(len(x)), POINTS):
+        keep += sorted({int(part[y[part].argmin()]), int(part[y[part].argmax()])})
+    return x[keep], y[keep]
+
+
+def _figure(drawn: Sequence[Panel], borders: Sequence[float], title: str | None) -> "Figure":
+    from matplotlib.figure import Figure
+
+    require(bool(drawn), "there is nothing to draw: the run has logged no values yet")
+    columns = min(COLUMNS, len(drawn))
+    down = -(-len(drawn) // columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * down + (0.4 if title else 0.0)), layout="constrained")
+    for number, panel in enumerate(drawn):
+        _draw(figure.add_subplot(down, columns, number + 1), panel, borders)
+    if title:
+        figure.suptitle(escape_math(title), fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _draw(axes: "Axes", panel: Panel, borders: Sequence[float]) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    for colour, series in zip(COLOURS, panel.series, strict=False):
+        label = escape_math(series.name)
+        if panel.sparse or len(series.x) < 8:
+            axes.plot(series.x, series.y, color=colour, linewidth=1.3, marker="o", markersize=3, label=label)
+            continue
+        median = running_median(series.y, max(3, len(series.y) // 25))
+        axes.plot(*thinned(series.x, series.y), color=colour, linewidth=0.6, alpha=0.3)
+        axes.plot(*thinned(series.x, median), color=colour, linewidth=1.5, label=label)
+    _limits(axes, panel)
+    for border in borders:
+        axes.axvline(border, color="#bbbbbb", linewidth=0.7, zorder=0)
+    axes.set_title(escape_math(panel.title), fontsize=9, loc="left")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlabel("images", fontsize=8, labelpad=1)
+    axes.tick_params(labelsize=8, length=2.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
+    axes.set_axisbelow(True)
+    if len(panel.series) > 1 or panel.series[0].name not in panel.title:
+        axes.legend(fontsize=8, frameon=False, loc="best", handlelength=1.2, borderaxespad=0.1)
+
+
+def _limits(axes: "Axes", panel: Panel) -> None:
+    """The range of 98 % of the values; a logarithmic axis where positive values span more than a factor of 100."""
+    values = np.concatenate([series.y for series in panel.series])
+    low, high = (float(v) for v in (np.percentile(values, (1, 99)) if len(values) >= 100 else (values.min(), values.max())))
+    if low > 0 and high / low > 100:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.3, high * 1.3)
+        return
+    margin = 0.08 * (high - low) or 0.05 * abs(high) or 0.05
+    # A range that nearly touches zero is shown from zero: there it says "none".
+    axes.set_ylim(0.0 if 0 <= low < 0.3 * high else low - margin, high + margin)

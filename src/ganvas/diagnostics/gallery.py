@@ -1,0 +1,249 @@
+"""Draws what a run has learned: the same samples again and again while it trains, and the final pictures at its end."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import Tensor
+
+from ganvas.data.batch import DataSpec
+from ganvas.data.examples import Examples
+from ganvas.diagnostics.curves import curves_figure
+from ganvas.diagnostics.grids import Bytes, Floats, image_grid, paths_figure, points_figure
+from ganvas.diagnostics.rows import of_kind, read_rows
+from ganvas.engine.capabilities import Latent
+from ganvas.engine.card import Card
+from ganvas.engine.observers import Observer, Row, Verdict
+from ganvas.engine.rundir import METRICS, SAMPLES
+from ganvas.engine.sampling import draw, interpolate
+from ganvas.errors import GanvasError, require
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ganvas.engine.loop import Trainer
+
+GRID, INTERPOLATION, CURVES = "grid.png", "interpolation.png", "curves.png"
+PER_CLASS, ROWS = 8, 16  # samples of a class in a row; rows of a grid at most
+POINTS = 2000  # samples drawn over as many data points
+PATHS, STEPS = 8, 12  # rows of the interpolation, and pictures in a row
+POINT_PATHS, POINT_STEPS = 32, 48
+
+Caption = Callable[[Bytes], Sequence[str]]
+
+
+def frame_name(images: int) -> str:
+    """The file of the grid drawn after `images` training images."""
+    return f"images-{images:012d}.png"
+
+
+def save_picture(picture: "Image", path: Path) -> None:
+    """Write a PNG beside its place and rename it there."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(temporary, format="PNG")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise GanvasError(f"{path}: cannot be written ({error})") from error
+
+
+class Easel(ABC):
+    """How one kind of data is drawn."""
+
+    @abstractmethod
+    def look(self, examples: Examples) -> None:
+        """See the training data once, before anything is drawn."""
+
+    @property
+    @abstractmethod
+    def labels(self) -> tuple[int, ...] | None:
+        """The labels to ask samples for; None asks for none."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Samples in a picture."""
+
+    @property
+    @abstractmethod
+    def paths(self) -> tuple[int, int]:
+        """Rows and steps of an interpolation."""
+
+    @abstractmethod
+    def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
+        """A picture of samples as the model gave them; `final` pictures may say more."""
+
+    @abstractmethod
+    def interpolation(self, samples: Tensor, title: str) -> "Image":
+        """A picture of `paths` (rows * steps, ...)."""
+
+
+@final
+class ImageEasel(Easel):
+    """Grids; of a conditional model one row for each class."""
+
+    def __init__(self, card: Card, spec: DataSpec, count: int, caption: Caption | None) -> None:
+        self._spec, self._count, self._caption = spec, count, caption
+        total = len(spec.classes) if "labels" in card.conditions else 0
+        shown = min(total, ROWS)
+        self._classes = tuple(i * total // shown for i in range(shown))  # all, or some spread evenly over all
+
+    def look(self, examples: Examples) -> None:
+        return None
+
+    @property
+    def labels(self) -> tuple[int, ...] | None:
+        return tuple(c for c in self._classes for _ in range(PER_CLASS)) or None
+
+    @property
+    def count(self) -> int:
+        return len(self._classes) * PER_CLASS or self._count
+
+    @property
+    def paths(self) -> tuple[int, int]:
+        return PATHS, STEPS
+
+    def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
+        images: Bytes = self._spec.native(samples).numpy()
+        captions = self._caption(images) if final and self._caption is not None else None
+        if self._classes:
+            names = [self._spec.classes[c] for c in self._classes]
+            return image_grid(images, columns=PER_CLASS, row_labels=names, captions=captions, title=title)
+        return image_grid(images, captions=captions, title=title)
+
+    def interpolation(self, samples: Tensor, title: str) -> "Image":
+        return image_grid(self._spec.native(samples).numpy(), columns=STEPS, title=title)
+
+
+@final
+class PointEasel(Easel):
+    """Points over a part of the training data, in the data's own units."""
+
+    def __init__(self, spec: DataSpec, modes: Floats | None) -> None:
+        self._spec, self._modes = spec, modes
+        self._data: Floats | None = None
+
+    def look(self, examples: Examples) -> None:
+        chosen = torch.linspace(0, len(examples) - 1, min(len(examples), POINTS)).long()
+        self._data = self._spec.native(examples.batch(chosen).points).cpu().numpy()
+
+    @property
+    def labels(self) -> tuple[int, ...] | None:
+        return None
+
+    @property
+    def count(self) -> int:
+        return POINTS
+
+    @property
+    def paths(self) -> tuple[int, int]:
+        return POINT_PATHS, POINT_STEPS
+
+    def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
+        return points_figure(self._spec.native(samples).numpy(), self._data, title=title, modes=self._modes)
+
+    def interpolation(self, samples: Tensor, title: str) -> "Image":
+        return paths_figure(self._spec.native(samples).view(POINT_PATHS, POINT_STEPS, -1).numpy(), self._data, title=title)
+
+
+def easel(card: Card, spec: DataSpec, count: int, caption: Caption | None, modes: Floats | None) -> Easel:
+    """The easel for a kind of data."""
+    require(spec.kind != "tokens", f"{card.title} makes tokens, of which there is no grid of samples: train it without a gallery")
+    return ImageEasel(card, spec, count, caption) if spec.kind == "images" else PointEasel(spec, modes)
+
+
+@final
+class GalleryObserver(Observer):
+    """Writes `samples/images-%012d.png` at the start, every `every` training images and at the end, always from the same latent codes (of
+    `seed`) so that the series is a film; at the end also `grid.png`, `interpolation.png` where the model has latent codes, and the run's
+    `curves.png`. Samples come from the averaged model and cannot disturb training.
+
+    `count` images stand in a grid; of a conditional model a row of eight for each class. `caption` maps images (N, H, W, C) uint8 to the
+    words under each in the final grid (a classifier's label and confidence); `modes` (K, D) are marked among points.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        card: Card,
+        spec: DataSpec,
+        data_name: str,
+        every_images: int,
+        seed: int,
+        *,
+        count: int = 64,
+        caption: Caption | None = None,
+        modes: Floats | None = None,
+    ) -> None:
+        require(every_images > 0, f"--grid-every {every_images}: must be greater than 0")
+        self._run, self._card, self._easel = run, card, easel(card, spec, count, caption, modes)
+        self._data_name, self._every, self._seed = data_name, every_images, seed
+        self._drawn = -1  # number of the last interval that was drawn; one cut short by a signal is drawn after the resume
+
+    def start(self, trainer: "Trainer") -> None:
+        self._easel.look(trainer.examples)
+        self._draw_if_due(trainer)
+
+    def after_step(self, trainer: "Trainer", row: Row | None) -> Verdict:
+        self._draw_if_due(trainer)
+        return Verdict.GO_ON
+
+    def finish(self, trainer: "Trainer", outcome: str) -> None:
+        if outcome == "interrupted":
+            return
+        samples = self._samples(trainer)
+        self._save(self._easel.samples(samples, self._title(trainer), final=False), frame_name(trainer.images))
+        self._save(self._easel.samples(samples, self._title(trainer), final=True), GRID)
+        trainer.signals.poll()
+        self._interpolation(trainer)
+        rows = read_rows(self._run / METRICS)
+        if of_kind(rows, "train"):
+            save_bytes(curves_figure(rows, title=f"{self._card.title}, {self._data_name}"), self._run / CURVES)
+
+    def state(self) -> dict[str, Any]:
+        return {"drawn": self._drawn}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._drawn = int(state["drawn"])
+
+    def _draw_if_due(self, trainer: "Trainer") -> None:
+        interval = trainer.images // self._every
+        if interval > self._drawn and not (trainer.done and trainer.images):  # the end has its own pictures
+            self._save(self._easel.samples(self._samples(trainer), self._title(trainer), final=False), frame_name(trainer.images))
+            self._drawn = interval
+
+    def _samples(self, trainer: "Trainer") -> Tensor:
+        at, signals = trainer.machine.device, trainer.signals
+        model, count, labels = trainer.averaged.model, self._easel.count, self._easel.labels
+        return draw(model, self._card, count, seed=self._seed, labels=labels, device=at, poll=signals.poll)
+
+    def _interpolation(self, trainer: "Trainer") -> None:
+        model = trainer.averaged.model
+        if not isinstance(model, Latent) or self._card.conditions:
+            return
+        rows, steps = self._easel.paths
+        samples = interpolate(model, rows=rows, steps=steps, seed=self._seed, device=trainer.machine.device)
+        title = f"{self._title(trainer)}. Each row leads from one code to another"
+        self._save(self._easel.interpolation(samples, title), INTERPOLATION)
+
+    def _title(self, trainer: "Trainer") -> str:
+        return f"{self._card.title}, {self._data_name}: {trainer.images:,} images seen, seed {self._seed}"
+
+    def _save(self, picture: "Image", name: str) -> None:
+        save_picture(picture, self._run / SAMPLES / name)
+
+
+def save_bytes(content: bytes, path: Path) -> None:
+    """Write a file beside its place and rename it there."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise GanvasError(f"{path}: cannot be written ({error})") from error

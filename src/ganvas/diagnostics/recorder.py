@@ -1,0 +1,77 @@
+"""Writes the training rows of a run to its `metrics.jsonl`."""
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from ganvas.diagnostics.rows import append_row, truncate_rows
+from ganvas.engine.observers import Observer, Row, Verdict
+from ganvas.engine.rundir import METRICS
+
+if TYPE_CHECKING:
+    from ganvas.engine.loop import Trainer
+
+
+@final
+class MetricsObserver(Observer):
+    """Adds to every logged row the wall seconds of training so far (of all processes that worked on the run), the images a second since
+    the row before (grids, evaluations and checkpoints in between included) and the peak memory in MB of this process.
+
+    Rows of steps that a resumed or rolled-back run plays again are dropped first.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._path = run / METRICS
+        self._before = 0.0  # seconds of earlier processes
+        self._began: float | None = None
+        self._mark = (0.0, 0)  # seconds and images at the last row
+        self._last = 0  # step of the last row
+
+    def start(self, trainer: "Trainer") -> None:
+        truncate_rows(self._path, trainer.step)
+        self._began = time.monotonic()
+        self._mark, self._last = (self._seconds, trainer.images), trainer.step
+
+    def after_step(self, trainer: "Trainer", row: Row | None) -> Verdict:
+        if row is None:
+            return Verdict.GO_ON
+        step, images, seconds = int(row["step"]), int(row["images"]), self._seconds
+        if step <= self._last:
+            truncate_rows(self._path, step - 1)
+            self._mark = (seconds, images)
+        then, before = self._mark
+        rate = (images - before) / (seconds - then) if seconds > then and images > before else None
+        facts = {"seconds": round(seconds, 3), "images_per_second": rate and round(rate, 1)}
+        append_row(self._path, {"kind": "train", **row, **facts, **_memory(trainer)})
+        self._mark, self._last = (seconds, images), step
+        return Verdict.GO_ON
+
+    def finish(self, trainer: "Trainer", outcome: str) -> None:
+        return None
+
+    def state(self) -> dict[str, Any]:
+        return {"seconds": round(self._seconds, 3)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        # A roll-back inside this process gives an old value back; the seconds spent since then were spent all the same.
+        if self._began is None:
+            self._before = float(state["seconds"])
+
+    @property
+    def _seconds(self) -> float:
+        return self._before + (time.monotonic() - self._began if self._began is not None else 0.0)
+
+
+def _memory(trainer: "Trainer") -> dict[str, int]:
+    """Peak memory in MB (10^6 bytes): of the process, and of the device where that has its own."""
+    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
+    process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    device = trainer.machine.device
+    if device.type != "cuda":
+        return {"memory_mb": round(process / 1e6)}
+    import torch
+
+    return {"memory_mb": round(process / 1e6), "device_memory_mb": round(torch.cuda.max_memory_allocated(device) / 1e6)}

@@ -1,0 +1,314 @@
+"""`report.html`: one self-contained page that shows and explains a run, finished or not. It opens offline and escapes every name."""
+
+import json
+import re
+import shlex
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from ganvas import catalog
+from ganvas.data.batch import DataSpec
+from ganvas.diagnostics import explain
+from ganvas.diagnostics.curves import curves_svg
+from ganvas.diagnostics.gallery import GRID, INTERPOLATION, save_bytes
+from ganvas.diagnostics.game import Game, Network, describe
+from ganvas.diagnostics.page import Markup, document, figure, film, joined, paragraphs, table, tag
+from ganvas.diagnostics.progress import duration
+from ganvas.diagnostics.rows import RowDict, of_kind, read_rows
+from ganvas.engine.config import RunConfig, from_json, to_json
+from ganvas.engine.observers import Observer, Row, Verdict
+from ganvas.engine.rundir import CONFIG, ENVIRONMENT, METRICS, SAMPLES, read_config
+
+if TYPE_CHECKING:
+    from ganvas.engine.loop import Trainer
+
+REPORT = "report.html"
+FRAMES = 24  # pictures in the film; more are thinned evenly
+_FRAME = re.compile(r"images-(\d{12})\.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that the report is made of."""
+
+    path: Path
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    rows: list[RowDict]
+    entry: catalog.Entry
+    spec: DataSpec
+    game: Game
+    frames: tuple[tuple[int, Path], ...]
+
+    @property
+    def train(self) -> list[RowDict]:
+        return of_kind(self.rows, "train")
+
+    @property
+    def evaluations(self) -> list[RowDict]:
+        return of_kind(self.rows, "evaluate")
+
+    @property
+    def budget(self) -> int:
+        return int(self.settings["resolved"]["images"])
+
+    @property
+    def images(self) -> int:
+        """Training images seen, as far as anything was logged or drawn."""
+        return max([0, *(int(row["images"]) for row in self.train[-1:]), *(images for images, _ in self.frames[-1:])])
+
+    def sample(self, name: str) -> Path | None:
+        """A picture of the run if it is there."""
+        path = self.path / SAMPLES / name
+        return path if path.is_file() else None
+
+
+def write_report(run: Path) -> Path:
+    """Write `RUN/report.html` from what the run directory holds so far, and return its path. Raises `GanvasError` for what is no run."""
+    facts = read_facts(run)
+    title = f"{facts.entry.card.title} on {_source(facts)}"
+    parts = (heading(facts, title), *(section(facts) for section in SECTIONS))
+    save_bytes(document(title, joined(parts)).encode("utf-8"), run / REPORT)
+    return run / REPORT
+
+
+def read_facts(run: Path) -> Facts:
+    """Read a run directory and build its model once for its facts."""
+    settings = read_config(run)
+    entry = catalog.open_model(settings["model"])
+    spec = DataSpec.from_json(settings["data"]["spec"])
+    model = entry.model(from_json(entry.config, settings["config"], str(run / CONFIG)), spec)
+    try:
+        environment = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        environment = {}  # the report can do without
+    return Facts(
+        path=run,
+        settings=settings,
+        environment=environment,
+        rows=read_rows(run / METRICS),
+        entry=entry,
+        spec=spec,
+        game=describe(model, spec),
+        frames=_frames(run / SAMPLES),
+    )
+
+
+def _frames(folder: Path) -> tuple[tuple[int, Path], ...]:
+    """(images, picture) in order."""
+    names = sorted(path.name for path in folder.glob("images-*.png")) if folder.is_dir() else []
+    return tuple((int(match[1]), folder / name) for name in names if (match := _FRAME.fullmatch(name)))
+
+
+def _source(facts: Facts) -> str:
+    source = facts.settings["data"].get("source")
+    return Path(str(source)).name or str(source) if source is not None else "a data set given in Python"
+
+
+def heading(facts: Facts, title: str) -> Markup:
+    card = facts.entry.card
+    model = f"{card.title} ({card.year}) is a model of the {card.family} family. It teaches {card.teaches}. Paper: {card.paper}."
+    share = facts.images / facts.budget
+    state = "finished" if share >= 1 else f"{share:.0%} of the run"
+    numbers = [(f"{facts.images:,}", f"images seen ({state})"), (f"{facts.game.parameters:,}", "parameters")]
+    if facts.train:
+        numbers.append((duration(float(facts.train[-1]["seconds"])), "training time"))
+        speeds = [row["images_per_second"] for row in facts.train if row.get("images_per_second")]
+        numbers += [(f"{statistics.median(speeds):,.0f}", "images/s (median)")] if speeds else []
+    if facts.evaluations:
+        values = facts.evaluations[-1].get("values", {})
+        numbers += [(_number(values[name]), name) for name in list(values)[:2]]
+    cards = tag("div", *(tag("div", tag("b", number), tag("span", what)) for number, what in numbers), kind="facts")
+    return joined((tag("h1", title), tag("p", model, kind="faint"), cards))
+
+
+def samples(facts: Facts) -> Markup:
+    latest = facts.frames[-1][1] if facts.frames else None
+    grid, paths = facts.sample(GRID) or latest, facts.sample(INTERPOLATION)
+    if grid is None:
+        return joined((tag("h2", "Samples"), tag("p", "None were drawn yet.", kind="faint")))
+    shown = [figure(grid, "Samples of the averaged weights, where the model has an average.")]
+    if paths is not None:
+        shown.append(figure(paths, "Between codes: how samples change on the way from one random code to another."))
+    return joined((tag("h2", "Samples"), tag("div", *shown, kind="pictures")))
+
+
+def over_time(facts: Facts) -> Markup:
+    if len(facts.frames) < 2:
+        return Markup("")
+    last = len(facts.frames) - 1
+    chosen = sorted({round(i * last / min(last, FRAMES - 1)) for i in range(min(last, FRAMES - 1) + 1)})
+    shown = [(facts.frames[i][1], f"after {facts.frames[i][0]:,} images") for i in chosen]
+    words = "The same codes all the way: what changes is the model."
+    return joined((tag("h2", "The run as a film"), tag("p", words), film(shown)))
+
+
+def curves(facts: Facts) -> Markup:
+    if not facts.train:
+        return joined((tag("h2", "Curves"), tag("p", "Nothing was logged yet.", kind="faint")))
+    words = explain.curves(facts.entry.card, adversarial=facts.game.adversarial)
+    notes = explain.model_notes(facts.entry.name)
+    reading = (
+        tag("h3", "How to read them"),
+        paragraphs(words),
+        tag("h3", f"About {facts.entry.card.title}") if notes else "",
+        paragraphs(notes),
+    )
+    return joined((tag("h2", "Curves"), Markup(curves_svg(facts.rows, watched=facts.game.watched)), *reading))
+
+
+def evaluation(facts: Facts) -> Markup:
+    rows = facts.evaluations
+    if not rows:
+        text = "None yet: `ganvas evaluate` compares samples with held-out data."
+        return joined((tag("h2", "Evaluation"), tag("p", text, kind="faint")))
+    names = list(dict.fromkeys(name for row in rows for name in row.get("values", {})))
+    lines = [
+        [f"{row['images']:,}", *(_number(row.get("values", {}).get(name)) for name in names), _words(row.get("protocol", {}))]
+        for row in rows
+    ]
+    parts = [tag("h2", "Evaluation"), table(["images", *names, "protocol"], lines, numbers=range(len(names) + 1))]
+    shares = rows[-1].get("shares") or {}
+    if shares:
+        parts += [tag("h3", "Share of samples in each class"), table(list(shares), [[f"{share:.3f}" for share in shares.values()]])]
+    known = explain.metrics(names)
+    return joined((*parts, table([], known) if known else ""))
+
+
+def game(facts: Facts) -> Markup:
+    parts: list[Markup] = [tag("h2", "The game")]
+    stages = facts.game.stages
+    for stage in stages:
+        length = f"{stage.images:,} images by the configuration, batch {stage.batch}"
+        parts.append(tag("h3", f"{stage.name}: {length}") if len(stages) > 1 else tag("p", f"One stage of {length}."))
+        head = ("phase", "trains", "minimises", "shows", "optimizer", "played")
+        rows = [(p.name, ", ".join(p.trains), ", ".join(p.terms), ", ".join(p.watched), p.optimizer, p.turn) for p in stage.phases]
+        parts.append(table(head, rows))
+    total = f"{facts.game.parameters:,} parameters in all."
+    parts += [tag("h3", "Networks"), tag("p", total), *(_network(network) for network in facts.game.networks)]
+    return joined(parts)
+
+
+def _network(network: Network) -> Markup:
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            ", ".join(_shape(weight) for weight in layer.weights),
+            _shape(layer.output) if layer.output is not None else "",
+        )
+        for layer in network.layers
+    ]
+    title = f"{network.name} ({network.kind}): {network.parameters:,} parameters"
+    return tag("details", tag("summary", title), table(("layer", "kind", "weights", "output for one example"), rows))
+
+
+def configuration(facts: Facts) -> Markup:
+    entry, settings = facts.entry, facts.settings
+    model, model_changed = _options(entry.config, settings["config"])
+    run, run_changed = _options(RunConfig, settings["run"])
+    words = f"Preset {settings.get('preset', 'unknown')}. Values that differ from the paper's are marked."
+    parts = (
+        tag("h2", "Configuration"),
+        tag("p", words),
+        table(("model", "value", "default", "meaning"), model, changed=model_changed),
+        tag("h3", "Run"),
+        table(("option", "value", "default", "meaning"), run, changed=run_changed),
+    )
+    return joined(parts)
+
+
+def _options(kind: type, stored: Mapping[str, Any]) -> tuple[list[tuple[str, str, str, str]], list[int]]:
+    """(field, value, default, meaning) of a settings object, and the numbers of the rows that differ from the default."""
+    defaults, notes = to_json(kind()), explain.field_notes(kind)
+    rows = [(name, _words(value), _words(defaults.get(name)), notes.get(name, "")) for name, value in stored.items()]
+    return rows, [i for i, (name, value) in enumerate(stored.items()) if value != defaults.get(name)]
+
+
+def data(facts: Facts) -> Markup:
+    about, spec = facts.settings["data"], facts.spec
+    rows = [
+        ("source", str(about.get("source") or "a data set given in Python")),
+        ("split", str(about.get("split", "unknown"))),
+        ("examples", _words(about.get("count"))),
+        ("rejected files", _words(about.get("rejected", "not recorded"))),
+        ("kind", f"{spec.kind} {_shape(spec.shape)}"),
+        ("classes", ", ".join(spec.classes) or "none"),
+        ("fingerprint", str(about.get("fingerprint", "unknown"))),
+    ]
+    return joined((tag("h2", "Data"), table([], rows), *(tag("p", str(note), kind="faint") for note in about.get("notes", ()))))
+
+
+def cost(facts: Facts) -> Markup:
+    rows: list[tuple[str, str]] = [(name, _words(value)) for name, value in facts.settings["resolved"].items()]
+    rows += [(name, _words(value)) for name, value in facts.environment.items()]
+    if facts.train:
+        rows.append(("training time", duration(float(facts.train[-1]["seconds"]))))
+        for key, title in (("memory_mb", "peak memory of the process"), ("device_memory_mb", "peak memory of the device")):
+            peaks = [row[key] for row in facts.train if row.get(key)]
+            rows += [(title, f"{max(peaks):,} MB")] if peaks else []
+    return joined((tag("h2", "Machine and cost"), table([], rows)))
+
+
+def commands(facts: Facts) -> Markup:
+    path, source = shlex.quote(str(facts.path)), shlex.quote(str(facts.settings["data"].get("source") or "SOURCE"))
+    lines = [f"ganvas sample {path} --count 100 --out samples.png"]
+    latent = "latent" in facts.entry.card.capabilities and not facts.entry.card.conditions
+    lines.append(f"ganvas interpolate {path} --out interpolation.png" if latent else f"ganvas sample {path} --count 1000 --out samples.npz")
+    lines.append(f"ganvas evaluate {path} --data {source}")
+    if facts.images < facts.budget:
+        lines.insert(0, f"ganvas resume {path}")
+    return joined((tag("h2", "Next"), tag("pre", "\n".join(lines))))
+
+
+Section = Callable[[Facts], Markup]
+SECTIONS: Sequence[Section] = (samples, over_time, curves, evaluation, game, configuration, data, cost, commands)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "1"
+
+
+def _number(value: object) -> str:
+    """Counts as they are, other numbers with four digits; a dash for what is not there."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return "-" if value is None else str(value)
+    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
+
+
+def _words(value: object) -> str:
+    """A JSON value on one line."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{str(name).replace('_', ' ')}: {_words(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(item) for item in value) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "yes", False: "no"}[value]
+    return _number(value)
+
+
+@final
+class ReportObserver(Observer):
+    """Writes the report when a run ends, unless it was interrupted."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+
+    def start(self, trainer: "Trainer") -> None:
+        return None
+
+    def after_step(self, trainer: "Trainer", row: Row | None) -> Verdict:
+        return Verdict.GO_ON
+
+    def finish(self, trainer: "Trainer", outcome: str) -> None:
+        if outcome != "interrupted":
+            write_report(self._run)
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        return None

@@ -1,0 +1,64 @@
+"""What an evaluation says: numbers, and the protocol without which they mean nothing."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+_MEANINGS = {
+    "fd": "Frechet distance of the features; 0 is best",
+    "precision": "share of samples among the real ones (quality)",
+    "recall": "share of real ones among the samples (variety)",
+    "density": "how densely the reals surround a sample; 1 for the data itself",
+    "coverage": "share of reals with a sample near; 0.969 for the data itself",
+    "classes": "classes found in the samples",
+    "confidence": "mean probability of a sample's likeliest class",
+    "wasserstein": "mean distance to move samples onto the reals, in their units; 0 is best",
+    "modes_found": "modes with at least one sample within 3 sigma",
+    "modes_of": "modes there are",
+    "high_quality": "share of samples within 3 sigma of a mode",
+}
+_SHOWN = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The outcome of `evaluate` or `evaluate_points`.
+
+    `values` holds the numbers by name, all finite. `shares` holds the share of samples that the classifier puts in each class, in the
+    data's order; empty without a classifier. `protocol` holds JSON values: features, reference, samples, neighbours, seconds.
+    """
+
+    values: Mapping[str, float]
+    protocol: Mapping[str, Any]
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, strings and finite numbers."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any]) -> "Evaluation":
+        """The inverse of `to_json`."""
+        return Evaluation(values=stored["values"], protocol=stored["protocol"], shares=stored["shares"])
+
+    def to_text(self) -> str:
+        """A small table, and below it the protocol in words."""
+        lines = [f"{name:<13}{_number(value):>9}  {_MEANINGS[name]}" for name, value in self.values.items()]
+        if self.shares:
+            shown = sorted(self.shares.items(), key=lambda item: item[1]) if len(self.shares) > _SHOWN else list(self.shares.items())
+            title = "class shares" if len(self.shares) <= _SHOWN else f"rarest of {len(self.shares)} classes"
+            lines += ["", f"{title}: " + "  ".join(f"{name} {share:.3f}" for name, share in shown[:_SHOWN])]
+        return "\n".join([*lines, "", *(f"{title}: {_words(entry)}" for title, entry in self.protocol.items())])
+
+
+def _number(value: float) -> str:
+    """Counts as they are, small numbers with four digits."""
+    return f"{value:.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4g}"
+
+
+def _words(entry: object) -> str:
+    """One entry of a protocol on one line; hashes are cut, as they only tell one from another."""
+    if not isinstance(entry, Mapping):
+        return f"{entry:g}" if isinstance(entry, float) else str(entry)
+    pairs = {name: str(value)[:12] if name in ("hash", "fingerprint") else value for name, value in entry.items()}
+    return ", ".join(f"{name.replace('_', ' ')} {_words(value)}" for name, value in pairs.items())
