@@ -10,7 +10,7 @@ import torch
 
 from ganvas import catalog
 from ganvas.data.examples import Examples
-from ganvas.data.open import open_data
+from ganvas.data.open import kind_of, open_data
 from ganvas.diagnostics.attach import observers
 from ganvas.diagnostics.progress import ScanProgress
 from ganvas.diagnostics.rows import truncate_rows
@@ -54,7 +54,8 @@ def train(
     given = {"images": images, "minutes": minutes, "seed": seed or None, "device": None if device == "auto" else device}
     settings = replace(options or RunConfig(), **{name: value for name, value in given.items() if value is not None})
     entry = catalog.open_model(model)
-    chosen = changed(catalog.preset(entry, preset), config or {}, "--config")
+    preset = catalog.preset(entry, preset, kind_of(data))
+    chosen = changed(entry.presets[preset], config or {}, "--config")
     where = find(settings.device, peers.local_rank())
     with peers.joined(where) as ranks:
         examples = _open(data, settings, quiet=quiet or not ranks.first)

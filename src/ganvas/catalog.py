@@ -51,8 +51,13 @@ def open_model(name: str) -> Entry:
     return Entry(name, module.CARD, module.Config, module.PRESETS, module.MODEL)
 
 
-def preset(entry: Entry, name: str) -> Any:
-    """A preset's configuration; an unknown name is an error that lists the presets."""
+def preset(entry: Entry, name: str, kind: str) -> str:
+    """The full name of a preset for data of a kind: `quick` on points is `quick-points` where a model has that.
+
+    An unknown name is an error that lists the presets.
+    """
+    if f"{name}-{kind}" in entry.presets:
+        return f"{name}-{kind}"
     if name not in entry.presets:
         raise GanvasError(f"{entry.name} has no preset '{name}'.{nearest(name, entry.presets)} It has: {', '.join(entry.presets)}.")
-    return entry.presets[name]
+    return name

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ganvas.data import idx
 from ganvas.data.batch import DataSpec
 from ganvas.data.examples import About, MemoryImages
 from ganvas.data.idx import IdxSource
@@ -50,7 +51,7 @@ class Watch:
 
 @pytest.fixture
 def brief(monkeypatch):
-    """A training of some 20 steps instead of 470, the recipe being the same otherwise."""
+    """A training of some 20 steps instead of 310, the recipe being the same otherwise."""
     monkeypatch.setattr(classifier, "_FEWEST", 1_200)
 
 
@@ -67,13 +68,17 @@ def test_digits_are_learnt(extractor, held_out):
     assert float(right) == pytest.approx(extractor.accuracy, abs=1e-6)
 
 
-def test_features_are_penultimate_and_lead_to_the_probabilities(extractor, held_out):
+def test_features_are_penultimate_and_of_length_one(extractor, held_out):
     images = all_images(held_out)[:50]
     features = extractor.features(images)
     assert features.shape == (50, 128) and features.dtype == torch.float32 and not features.requires_grad
-    assert torch.allclose(extractor.classify(features), extractor.probabilities(images), atol=1e-6)
+    assert torch.allclose(features.norm(dim=1), torch.ones(50), atol=1e-5)
+    raw = classifier.look(extractor._network, images)[0]
+    assert torch.allclose(features, raw / raw.norm(dim=1, keepdim=True), atol=1e-6) and bool((raw >= 0).all())
+    head = extractor._network.head
+    assert torch.allclose((raw @ head.weight.T + head.bias).softmax(1), extractor.probabilities(images), atol=1e-5)
     # An image's features do not depend on those beside it.
-    assert torch.allclose(extractor.features(images[:3]), features[:3], atol=1e-4)
+    assert torch.allclose(extractor.features(images[:3]), features[:3], atol=1e-5)
 
 
 def test_protocol_says_what_a_number_needs(extractor, digits, held_out):
@@ -236,7 +241,7 @@ def test_pixels_are_area_means():
     assert PixelExtractor().features(torch.zeros(3, 3, 8, 8)).shape == (3, 192)
     assert PixelExtractor().features(torch.zeros(3, 1, 64, 32)).shape == (3, 128)
     assert PixelExtractor().name == "pixels" and "weak" in PixelExtractor().protocol["note"]
-    assert PixelExtractor().classify(features) is None
+    assert PixelExtractor().read(images).probabilities is None
 
 
 def test_unlabelled_data_get_pixels(tmp_path):
@@ -268,6 +273,6 @@ def test_mnist_is_learnt(tmp_path):
     folder = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "mnist"
     if not folder.is_dir():
         pytest.skip(f"no MNIST in {folder}; set GANVAS_DATA to the folder that holds it")
-    source = IdxSource(folder)
+    source = IdxSource("mnist", idx.find(folder))
     train, test = (source.open(split, Request()) for split in ("train", "test"))
     assert classifier_for(train, test, cache=tmp_path).accuracy >= 0.99

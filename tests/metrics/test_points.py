@@ -104,7 +104,9 @@ def test_two_cities_merged_into_one_are_seen():
 
 
 def test_protocol_counts_and_text():
-    found = evaluate_points(native("ring", "train")[:900], native("ring", "test"), laws.modes("ring"), split="test", weights="averaged", seed=4)
+    found = evaluate_points(
+        native("ring", "train")[:900], native("ring", "test"), laws.modes("ring"), split="test", weights="averaged", seed=4
+    )
     assert found.protocol["samples"] == {"count": 900, "seed": 4, "weights": "averaged"}
     assert found.protocol["reference"] == {"split": "test", "count": 900, "of": 2_500}
     text = found.to_text()

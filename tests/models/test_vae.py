@@ -45,7 +45,7 @@ def linear_gaussian(perfect):
     precision = 1 + (w**2).sum(0) / sigma**2  # of the posterior, equation of a linear-Gaussian model
     mean = (w / sigma**2 / precision).T
     with torch.no_grad():
-        decoder, encoder = model.decoder[0], model.encoder[0]
+        decoder, encoder = model.decoder.layers[0], model.encoder.layers[0]
         decoder.weight.copy_(w)
         decoder.bias.copy_(b)
         encoder.weight.copy_(torch.cat([mean, torch.zeros(2, 3)]))
@@ -79,8 +79,8 @@ def test_the_density_of_a_gaussian():
 def test_the_loss_of_a_decoder_that_answers_one_probability(step_for, pictures_of):
     """Every pixel has y = sigma(a); the reconstruction is summed over the 64 pixels, not averaged."""
     a, model = 0.4, VAE(TINY, DIGITS)
-    torch.nn.init.zeros_(model.decoder[-1].weight)
-    torch.nn.init.constant_(model.decoder[-1].bias, a)
+    torch.nn.init.zeros_(model.decoder.layers[-1].weight)
+    torch.nn.init.constant_(model.decoder.layers[-1].bias, a)
     picture = pictures_of(8, 1, 8, 8)
     x = (picture.flatten(1) + 1) / 2
     y = 1 / (1 + math.exp(-a))
@@ -96,8 +96,8 @@ def test_kl_is_summed_over_the_code(step_for, pictures_of):
     values = []
     for z in (2, 4):
         model = VAE(replace(TINY, z=z, hidden=()), DIGITS)
-        torch.nn.init.zeros_(model.encoder[0].weight)
-        torch.nn.init.constant_(model.encoder[0].bias, 0.5)
+        torch.nn.init.zeros_(model.encoder.layers[0].weight)
+        torch.nn.init.constant_(model.encoder.layers[0].bias, 0.5)
         values.append(model.loss(step_for(pictures_of(8, 1, 8, 8))).terms["kl"])
     torch.testing.assert_close(values[1], 2 * values[0])
 
@@ -114,12 +114,12 @@ def test_at_the_exact_posterior_the_bound_is_the_likelihood():
 
 def test_with_any_other_posterior_it_is_lower_and_more_draws_tighten_it():
     model, exact = linear_gaussian(perfect=False)
-    x = exact.sample((4,)).repeat_interleave(20_000, 0)
+    x = exact.sample((4,)).repeat_interleave(10_000, 0)
     elbo = model.log_probability(Batch({"points": x}), rng(1)).view(4, -1).mean(1)
     likelihood = exact.log_prob(x).view(4, -1)[:, 0]
     assert (elbo < likelihood - 0.05).all()
     model, _ = linear_gaussian(perfect=False)
-    model.config = replace(model.config, bound_samples=16)
+    model.config = replace(model.config, bound_samples=8)
     tighter = model.log_probability(Batch({"points": x}), rng(2)).view(4, -1).mean(1)
     assert (tighter > elbo + 0.03).all() and (tighter < likelihood + 0.01).all()
 
@@ -137,7 +137,7 @@ def test_the_loss_is_minus_the_bound_with_the_kl_in_closed_form(step_for):
 def test_the_likelihood_of_binary_images_sums_to_one():
     """Over all 2^4 images of 2 x 2 pixels: the many-draw bound is a probability, of the image binarised at one half."""
     torch.manual_seed(3)
-    model = VAE(replace(TINY, bound_samples=4000, init=0.5), DataSpec(kind="images", shape=(1, 2, 2)))
+    model = VAE(replace(TINY, bound_samples=1000, init=0.25), DataSpec(kind="images", shape=(1, 2, 2)))
     bits = torch.tensor([[(i >> k) & 1 for k in range(4)] for i in range(16)]).float().view(16, 1, 2, 2)
     with torch.no_grad():
         log_p = model.log_probability(images(2 * bits - 1), rng())
@@ -150,15 +150,15 @@ def test_the_likelihood_of_binary_images_sums_to_one():
 def test_targets_of_a_bernoulli_decoder(step_for, pictures_of, binarise):
     """With decoder logits of 0 every target costs log 2; with a logit a, each unit of target mass is worth a."""
     model = VAE(replace(TINY, binarise=binarise), DIGITS)
-    torch.nn.init.zeros_(model.decoder[-1].weight)
-    torch.nn.init.ones_(model.decoder[-1].bias)
+    torch.nn.init.zeros_(model.decoder.layers[-1].weight)
+    torch.nn.init.ones_(model.decoder.layers[-1].bias)
     picture = pictures_of(8, 1, 8, 8) * 0.5  # probabilities between 1/4 and 3/4
     mass = 64 * math.log(1 + math.e) - model.loss(step_for(picture)).terms["reconstruction"]
     x = ((picture + 1) / 2).flatten(1)
     if binarise == "draw":
         assert torch.allclose(mass, mass.round(), atol=1e-3) and not torch.allclose(mass, (x > 0.5).sum(1).float())
         many = model.loss(step_for(picture[:1].expand(2000, -1, -1, -1))).terms["reconstruction"]
-        assert float((64 * math.log(1 + math.e) - many).mean()) == pytest.approx(float(x[0].sum()), abs=0.5)
+        assert float((64 * math.log(1 + math.e) - many.detach()).mean()) == pytest.approx(float(x[0].sum()), abs=0.5)
     else:
         torch.testing.assert_close(mass, x.sum(1) if binarise == "no" else (x > 0.5).sum(1).float(), rtol=1e-4, atol=1e-4)
 
@@ -176,9 +176,9 @@ def test_images_are_means_and_points_are_draws():
 def test_a_learned_variance_has_a_floor(step_for):
     """A pixel that never changes would have unbounded density."""
     model = VAE(replace(TINY, likelihood="gaussian"), DIGITS)
-    torch.nn.init.zeros_(model.decoder[-1].weight)
-    torch.nn.init.constant_(model.decoder[-1].bias, 0.0)
-    model.decoder[-1].bias.data[64:] = -1000.0
+    torch.nn.init.zeros_(model.decoder.layers[-1].weight)
+    torch.nn.init.constant_(model.decoder.layers[-1].bias, 0.0)
+    model.decoder.layers[-1].bias.data[64:] = -1000.0
     reconstruction = model.loss(step_for(torch.zeros(8, 1, 8, 8))).terms["reconstruction"]
     torch.testing.assert_close(reconstruction, torch.full((8,), 64 * 0.5 * (math.log(2 * math.pi) - 10.0)))
 
@@ -207,7 +207,7 @@ def test_the_paper_preset_is_section_5():
     model = VAE(PRESETS["paper"], DataSpec(kind="images", shape=(1, 28, 28)))
     shapes = [(layer.in_features, layer.out_features) for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
     assert shapes == [(784, 500), (500, 40), (20, 500), (500, 784)]
-    assert float(model.encoder[0].weight.detach().std()) == pytest.approx(0.01, rel=0.02)
+    assert float(model.encoder.layers[0].weight.detach().std()) == pytest.approx(0.01, rel=0.02)
     (stage,) = model.stages()
     (phase,) = stage.phases
     clock = Clock(step=9, images=900, budget=1000, stage_step=9, stage_images=900, stage_budget=1000)
@@ -235,7 +235,7 @@ def test_bad_numbers_name_their_flag(change, message):
 
 
 def test_it_refuses_what_has_no_meaning():
-    with pytest.raises(GanvasError, match="--config.likelihood bernoulli is for images"):
+    with pytest.raises(GanvasError, match=r"--config\.likelihood bernoulli is for images"):
         VAE(Config(likelihood="bernoulli"), PLANE)
     with pytest.raises(GanvasError, match="vae takes images or points, not tokens"):
         VAE(TINY, DataSpec(kind="tokens", shape=(8,)))

@@ -52,7 +52,7 @@ def test_the_variational_bound_of_binarised_digits(tmp_path):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("model", ["gan", "wgan_gp"])
 def test_all_modes_of_the_ring_are_found(tmp_path, model, seed):
-    run, cost = trained(tmp_path, model, "ring", preset="points", seed=seed)
+    run, cost = trained(tmp_path, model, "ring", preset="quick", seed=seed)
     found = evaluate_path(run.path, "ring", count=2_500)
     print(f"\n{model}, seed {seed}: {cost}; " + ", ".join(f"{name} {value:.3f}" for name, value in found.values.items()))
     assert found.values["modes_found"] == 8

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     print("Next:")
     print(f"  ganvas sample {path} --count 100 --out digits.png")
     print(f"  ganvas evaluate {path} --data digits")
-    print("  ganvas train gan --data ring --preset points      # or your own: --data FOLDER")
+    print("  ganvas train gan --data ring      # or your own: --data FOLDER")
     return 0 if good else 1
 
 

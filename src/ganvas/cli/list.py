@@ -15,6 +15,8 @@ from ganvas.cli.parse import parse
 class Options:
     json: bool = False
     """Print JSON instead of a table."""
+    markdown: bool = False
+    """Print the table of the README."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,7 +28,18 @@ def main(arguments: Sequence[str]) -> int:
         ]
         print(json.dumps(shown, indent=1))
         return 0
+    if options.markdown:
+        print(markdown())
+        return 0
     width = max(map(len, cards))
     for name, card in sorted(cards.items(), key=lambda item: (item[1].year, item[0])):
         print(f"{name:<{width}}  {card.year}  {card.teaches}")
     return 0
+
+
+def markdown() -> str:
+    """The README's table of models."""
+    rows = ["| model | year | paper | what it teaches | data |", "|---|---|---|---|---|"]
+    for name, card in sorted(((name, catalog.card(name)) for name in catalog.names()), key=lambda item: (item[1].year, item[0])):
+        rows.append(f"| `{name}` | {card.year} | {card.paper} | {card.teaches} | {', '.join(card.data)} |")
+    return "\n".join(rows)

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     if model is None or model not in catalog.names():
         return _without_model(model, arguments)
     entry = catalog.open_model(model)
-    default = catalog.preset(entry, _preset(arguments))
+    from ganvas.data.open import kind_of
+
+    default = entry.presets[catalog.preset(entry, _value(arguments, "--preset", "quick"), kind_of(_value(arguments, "--data", "")))]
     kind: Any = entry.config
 
     def options_of(
@@ -49,13 +51,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _preset(arguments: Sequence[str]) -> str:
+def _value(arguments: Sequence[str], flag: str, default: str) -> str:
+    """What follows a flag, before the options are parsed: the preset decides their defaults."""
     for at, argument in enumerate(arguments):
-        if argument == "--preset" and at + 1 < len(arguments):
+        if argument == flag and at + 1 < len(arguments):
             return arguments[at + 1]
-        if argument.startswith("--preset="):
+        if argument.startswith(f"{flag}="):
             return argument.partition("=")[2]
-    return "quick"
+    return default
 
 
 def _without_model(model: str | None, arguments: Sequence[str]) -> int:

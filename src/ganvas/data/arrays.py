@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ganvas.data.batch import DataSpec
 from ganvas.data.examples import About, MemoryImages, count_labels
 from ganvas.data.source import Request, Scan, split_counts, top
+from ganvas.data.threads import each
 from ganvas.data.words import class_line, counted, shape_of
 
 
@@ -42,11 +43,12 @@ def _resized(pixels: NDArray[np.uint8], side: int, request: Request) -> NDArray[
     from ganvas.data.decode import channels, fit  # needs Pillow, which most starts do without
 
     out = np.empty((len(pixels), side, side, pixels.shape[3]), np.uint8)
-    request.progress.start(len(pixels), "resizing images")
-    for i, image in enumerate(pixels):
-        out[i] = channels(fit(image[..., 0] if image.shape[2] == 1 else image, side, side), pixels.shape[3])
-        request.progress.advance()
-    request.progress.close()
+
+    def place(row: int) -> None:
+        image = pixels[row]
+        out[row] = channels(fit(image[..., 0] if image.shape[2] == 1 else image, side, side), pixels.shape[3])
+
+    each(place, range(len(pixels)), request.progress, "resizing images")
     return out
 
 

@@ -53,6 +53,11 @@ def evaluation_split(source: str | os.PathLike[str] | Dataset) -> str:
     return next((split for split in ("test", "val") if split in there), there[0])
 
 
+def kind_of(source: str | os.PathLike[str] | Dataset) -> str:
+    """The kind of data a source holds, told by its name without opening it: "points" for the built-in points, else "images"."""
+    return "points" if isinstance(source, str) and source in points.NAMES else "images"
+
+
 def find(source: str | os.PathLike[str] | Dataset) -> Source:
     """The source that is meant; `GanvasError` says what is wrong with a name or a path."""
     if isinstance(source, Dataset):

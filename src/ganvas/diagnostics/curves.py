@@ -41,11 +41,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves that share an axis. `sparse` values (evaluations) are drawn as they are, with markers."""
+    """Curves that share an axis. `sparse` values (evaluations) are drawn as they are, with markers; `wide` ones may take a log axis."""
 
     title: str
     series: tuple[Series, ...]
     sparse: bool = False
+    wide: bool = False
 
 
 def curves_figure(rows: Sequence[RowDict], *, title: str, watched: Collection[str] = ()) -> bytes:
@@ -79,12 +80,12 @@ def panels(rows: Sequence[RowDict], watched: Collection[str] = ()) -> list[Panel
     for phase, names in names_by_phase(train).items():
         seen = [name for name in names if name.startswith(WATCH) or f"{phase}/{name}" in watched]
         terms = [_series(train, f"{phase}/{name}", name) for name in names if name != GRADIENT_NORM and name not in seen]
-        found += _split(f"{phase}: what it minimises", terms)
+        found += _split(f"{phase}: losses", terms)
         found += _split(f"{phase}: diagnostics", [_series(train, f"{phase}/{name}", name.removeprefix(WATCH)) for name in seen])
         norms += [_series(train, f"{phase}/{GRADIENT_NORM}", phase)] if GRADIENT_NORM in names else []
     found += _evaluations(evaluations)
     found += _split("gradient norm of each phase", norms)
-    found += _split("speed, images/s", [_series(train, "images_per_second", "images/s")])
+    found += _split("speed, images/s", [_series(train, "images_per_second", "images/s")], wide=False)
     return found
 
 
@@ -95,10 +96,10 @@ def _series(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Series:
     return Series(name, array[:, 0], array[:, 1])
 
 
-def _split(title: str, series: Sequence[Series]) -> list[Panel]:
+def _split(title: str, series: Sequence[Series], *, wide: bool = True) -> list[Panel]:
     """One panel, or several where there are more curves than colours; none where there is nothing to draw."""
     drawn = [s for s in series if len(s.x)]
-    return [Panel(title, tuple(drawn[i : i + len(COLOURS)])) for i in range(0, len(drawn), len(COLOURS))]
+    return [Panel(title, tuple(drawn[i : i + len(COLOURS)]), wide=wide) for i in range(0, len(drawn), len(COLOURS))]
 
 
 def _evaluations(rows: Sequence[RowDict]) -> list[Panel]:
@@ -166,7 +167,7 @@ def _draw(axes: "Axes", panel: Panel, borders: Sequence[float]) -> None:
         axes.axvline(border, color="#bbbbbb", linewidth=0.7, zorder=0)
     axes.set_title(escape_math(panel.title), fontsize=9, loc="left")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel("images", fontsize=8, labelpad=1)
+    axes.set_xlabel("examples seen", fontsize=8, labelpad=1)
     axes.tick_params(labelsize=8, length=2.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
@@ -176,10 +177,10 @@ def _draw(axes: "Axes", panel: Panel, borders: Sequence[float]) -> None:
 
 
 def _limits(axes: "Axes", panel: Panel) -> None:
-    """The range of 98 % of the values; a logarithmic axis where positive values span more than a factor of 100."""
+    """The range of 98 % of the values; a logarithmic axis where positive `wide` values span more than a factor of 100."""
     values = np.concatenate([series.y for series in panel.series])
     low, high = (float(v) for v in (np.percentile(values, (1, 99)) if len(values) >= 100 else (values.min(), values.max())))
-    if low > 0 and high / low > 100:
+    if panel.wide and low > 0 and high / low > 100:
         axes.set_yscale("log")
         axes.set_ylim(low / 1.3, high * 1.3)
         return

@@ -11,7 +11,7 @@ from ganvas.engine.card import Card
 
 DRAWING = (
     "Light lines are logged values, dark ones their running median. Axes cover 98 % of the values, so that a spike does not flatten the "
-    "rest; thin vertical lines mark a new stage. Progress is counted in training images."
+    "rest; thin vertical lines mark a new stage. Progress is counted in training examples."
 )
 
 ADVERSARIAL = (

@@ -11,13 +11,11 @@ from torch import Tensor
 
 from ganvas.data.batch import DataSpec
 from ganvas.data.examples import Examples
-from ganvas.diagnostics.curves import curves_figure
 from ganvas.diagnostics.grids import Bytes, Floats, image_grid, paths_figure, points_figure
-from ganvas.diagnostics.rows import of_kind, read_rows
 from ganvas.engine.capabilities import Latent
 from ganvas.engine.card import Card
 from ganvas.engine.observers import Observer, Row, Verdict
-from ganvas.engine.rundir import METRICS, SAMPLES
+from ganvas.engine.rundir import SAMPLES
 from ganvas.engine.sampling import draw, interpolate
 from ganvas.errors import GanvasError, require
 
@@ -26,10 +24,10 @@ if TYPE_CHECKING:
 
     from ganvas.engine.loop import Trainer
 
-GRID, INTERPOLATION, CURVES = "grid.png", "interpolation.png", "curves.png"
+GRID, INTERPOLATION = "grid.png", "interpolation.png"
 PER_CLASS, ROWS = 8, 16  # samples of a class in a row; rows of a grid at most
 POINTS = 2000  # samples drawn over as many data points
-PATHS, STEPS = 8, 12  # rows of the interpolation, and pictures in a row
+PATHS, STEPS = 8, 9  # rows of the interpolation, and pictures in a row
 POINT_PATHS, POINT_STEPS = 32, 48
 
 Caption = Callable[[Bytes], Sequence[str]]
@@ -117,7 +115,7 @@ class ImageEasel(Easel):
         return image_grid(images, captions=captions, title=title)
 
     def interpolation(self, samples: Tensor, title: str) -> "Image":
-        return image_grid(self._spec.native(samples).numpy(), columns=STEPS, title=title)
+        return image_grid(self._spec.native(samples).numpy(), columns=STEPS, title=f"{title}. Each row leads from one code to another")
 
 
 @final
@@ -145,10 +143,11 @@ class PointEasel(Easel):
         return POINT_PATHS, POINT_STEPS
 
     def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
-        return points_figure(self._spec.native(samples).numpy(), self._data, title=title, modes=self._modes)
+        return points_figure(self._spec.native(samples).numpy(), self._data, title, modes=self._modes)
 
     def interpolation(self, samples: Tensor, title: str) -> "Image":
-        return paths_figure(self._spec.native(samples).view(POINT_PATHS, POINT_STEPS, -1).numpy(), self._data, title=title)
+        paths = self._spec.native(samples).view(POINT_PATHS, POINT_STEPS, -1).numpy()
+        return paths_figure(paths, self._data, f"{title}. Each line leads from one code to another")
 
 
 def easel(card: Card, spec: DataSpec, count: int, caption: Caption | None, modes: Floats | None) -> Easel:
@@ -160,8 +159,8 @@ def easel(card: Card, spec: DataSpec, count: int, caption: Caption | None, modes
 @final
 class GalleryObserver(Observer):
     """Writes `samples/images-%012d.png` at the start, every `every` training images and at the end, always from the same latent codes (of
-    `seed`) so that the series is a film; at the end also `grid.png`, `interpolation.png` where the model has latent codes, and the run's
-    `curves.png`. Samples come from the averaged model and cannot disturb training.
+    `seed`) so that the series is a film; at the end also `grid.png`, and `interpolation.png` where the model has latent codes. Samples come
+    from the averaged model and cannot disturb training.
 
     `count` images stand in a grid; of a conditional model a row of eight for each class. `caption` maps images (N, H, W, C) uint8 to the
     words under each in the final grid (a classifier's label and confidence); `modes` (K, D) are marked among points.
@@ -182,7 +181,7 @@ class GalleryObserver(Observer):
     ) -> None:
         require(every_images > 0, f"--grid-every {every_images}: must be greater than 0")
         self._run, self._card, self._easel = run, card, easel(card, spec, count, caption, modes)
-        self._data_name, self._every, self._seed = data_name, every_images, seed
+        self._data_name, self._every, self._seed, self._kind = data_name, every_images, seed, spec.kind
         self._drawn = -1  # number of the last interval that was drawn; one cut short by a signal is drawn after the resume
 
     def start(self, trainer: "Trainer") -> None:
@@ -201,9 +200,6 @@ class GalleryObserver(Observer):
         self._save(self._easel.samples(samples, self._title(trainer), final=True), GRID)
         trainer.signals.poll()
         self._interpolation(trainer)
-        rows = read_rows(self._run / METRICS)
-        if of_kind(rows, "train"):
-            save_bytes(curves_figure(rows, title=f"{self._card.title}, {self._data_name}"), self._run / CURVES)
 
     def state(self) -> dict[str, Any]:
         return {"drawn": self._drawn}
@@ -228,11 +224,10 @@ class GalleryObserver(Observer):
             return
         rows, steps = self._easel.paths
         samples = interpolate(model, rows=rows, steps=steps, seed=self._seed, device=trainer.machine.device)
-        title = f"{self._title(trainer)}. Each row leads from one code to another"
-        self._save(self._easel.interpolation(samples, title), INTERPOLATION)
+        self._save(self._easel.interpolation(samples, self._title(trainer)), INTERPOLATION)
 
     def _title(self, trainer: "Trainer") -> str:
-        return f"{self._card.title}, {self._data_name}: {trainer.images:,} images seen, seed {self._seed}"
+        return f"{self._card.title}, {self._data_name}: {trainer.images:,} {self._kind} seen, seed {self._seed}"
 
     def _save(self, picture: "Image", name: str) -> None:
         save_picture(picture, self._run / SAMPLES / name)

@@ -15,6 +15,7 @@ from ganvas.data.batch import Batch, DataSpec
 from ganvas.engine.clock import Clock
 from ganvas.engine.contract import GenerativeModel, Phase, Stage, Step
 from ganvas.engine.draws import StepDraws, key
+from ganvas.engine.loop import stage_ends
 from ganvas.engine.optimizers import Optimizer
 
 MADE_UP = 4  # examples in the made-up batch; groups of a minibatch statistic divide it
@@ -54,10 +55,10 @@ class PhaseFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class StageFacts:
-    """A stage with the model's own length in images and its batch size."""
+    """A stage with the images after which it ends and its batch size."""
 
     name: str
-    images: int
+    end: int
     batch: int
     phases: tuple[PhaseFacts, ...]
 
@@ -84,8 +85,8 @@ class Game:
         return len({phase.trains for stage in self.stages for phase in stage.phases}) > 1
 
 
-def describe(model: GenerativeModel, spec: DataSpec) -> Game:
-    """The facts of a freshly built model on the processor; its batch-norm statistics move, the global generator does not."""
+def describe(model: GenerativeModel, spec: DataSpec, budget: int) -> Game:
+    """The facts of a run of `budget` images. `model` was just built and is on the processor; its batch-norm statistics may move."""
     stages = list(model.stages())
     with torch.random.fork_rng(devices=[]):
         seen = _play(model, stages, spec)
@@ -93,11 +94,11 @@ def describe(model: GenerativeModel, spec: DataSpec) -> Game:
     facts = tuple(
         StageFacts(
             name=stage.name,
-            images=stage.images,
+            end=end,
             batch=stage.batch,
             phases=tuple(_phase(phase, stage, names, seen) for phase in stage.phases),
         )
-        for stage in stages
+        for stage, end in zip(stages, stage_ends(stages, budget), strict=True)
     )
     networks = [_network(name, child, seen.shapes) for name, child in model.named_children()]
     return Game(stages=facts, networks=tuple(network for network in networks if network.parameters))

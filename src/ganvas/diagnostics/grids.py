@@ -1,6 +1,7 @@
 """Pictures of samples: labelled grids of images, and points drawn over data."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,7 +176,7 @@ def _check_points(samples: Floats, data: Floats | None, modes: Floats | None) ->
 def _figure() -> tuple[Any, "Axes"]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 5.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(4.7, 4.9), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
@@ -186,9 +187,14 @@ def _finished(figure: Any, axes: "Axes", title: str) -> "Image":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    axes.set_title(escape_math(title), fontsize=9, loc="left")
+    lines = [line for part in title.split("\n") for line in textwrap.wrap(part, 68)]
+    axes.set_title(escape_math("\n".join(lines)), fontsize=9, loc="left")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, loc="upper right", framealpha=0.8, edgecolor="none")
+        below = axes.legend(
+            fontsize=8, loc="upper right", bbox_to_anchor=(1.0, -0.06), ncols=3, frameon=False, markerscale=2, handletextpad=0.3
+        )
+        for handle in below.legend_handles:
+            handle.set_alpha(1.0)  # faint points would be invisible in it
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

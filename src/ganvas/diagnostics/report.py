@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 from ganvas import catalog
 from ganvas.data.batch import DataSpec
 from ganvas.diagnostics import explain
-from ganvas.diagnostics.curves import curves_svg
+from ganvas.diagnostics.curves import curves_figure, curves_svg
 from ganvas.diagnostics.gallery import GRID, INTERPOLATION, save_bytes
 from ganvas.diagnostics.game import Game, Network, describe
 from ganvas.diagnostics.page import Markup, document, figure, film, joined, paragraphs, table, tag
@@ -25,7 +25,7 @@ from ganvas.engine.rundir import CONFIG, ENVIRONMENT, METRICS, SAMPLES, read_con
 if TYPE_CHECKING:
     from ganvas.engine.loop import Trainer
 
-REPORT = "report.html"
+REPORT, CURVES = "report.html", "curves.png"
 FRAMES = 24  # pictures in the film; more are thinned evenly
 _FRAME = re.compile(r"images-(\d{12})\.png")
 
@@ -67,10 +67,12 @@ class Facts:
 
 
 def write_report(run: Path) -> Path:
-    """Write `RUN/report.html` from what the run directory holds so far, and return its path. Raises `GanvasError` for what is no run."""
+    """Write `report.html` and `curves.png` from what the run holds so far; return the report's path. Raises `GanvasError` for no run."""
     facts = read_facts(run)
     title = f"{facts.entry.card.title} on {_source(facts)}"
     parts = (heading(facts, title), *(section(facts) for section in SECTIONS))
+    if facts.train:
+        save_bytes(curves_figure(facts.rows, title=title, watched=facts.game.watched), run / CURVES)
     save_bytes(document(title, joined(parts)).encode("utf-8"), run / REPORT)
     return run / REPORT
 
@@ -92,7 +94,7 @@ def read_facts(run: Path) -> Facts:
         rows=read_rows(run / METRICS),
         entry=entry,
         spec=spec,
-        game=describe(model, spec),
+        game=describe(model, spec, int(settings["resolved"]["images"])),
         frames=_frames(run / SAMPLES),
     )
 
@@ -113,11 +115,11 @@ def heading(facts: Facts, title: str) -> Markup:
     model = f"{card.title} ({card.year}) is a model of the {card.family} family. It teaches {card.teaches}. Paper: {card.paper}."
     share = facts.images / facts.budget
     state = "finished" if share >= 1 else f"{share:.0%} of the run"
-    numbers = [(f"{facts.images:,}", f"images seen ({state})"), (f"{facts.game.parameters:,}", "parameters")]
+    numbers = [(f"{facts.images:,}", f"{facts.spec.kind} seen ({state})"), (f"{facts.game.parameters:,}", "parameters")]
     if facts.train:
         numbers.append((duration(float(facts.train[-1]["seconds"])), "training time"))
         speeds = [row["images_per_second"] for row in facts.train if row.get("images_per_second")]
-        numbers += [(f"{statistics.median(speeds):,.0f}", "images/s (median)")] if speeds else []
+        numbers += [(f"{statistics.median(speeds):,.0f}", f"{facts.spec.kind}/s (median)")] if speeds else []
     if facts.evaluations:
         values = facts.evaluations[-1].get("values", {})
         numbers += [(_number(values[name]), name) for name in list(values)[:2]]
@@ -141,7 +143,7 @@ def over_time(facts: Facts) -> Markup:
         return Markup("")
     last = len(facts.frames) - 1
     chosen = sorted({round(i * last / min(last, FRAMES - 1)) for i in range(min(last, FRAMES - 1) + 1)})
-    shown = [(facts.frames[i][1], f"after {facts.frames[i][0]:,} images") for i in chosen]
+    shown = [(facts.frames[i][1], f"after {facts.frames[i][0]:,} {facts.spec.kind}") for i in chosen]
     words = "The same codes all the way: what changes is the model."
     return joined((tag("h2", "The run as a film"), tag("p", words), film(shown)))
 
@@ -182,8 +184,8 @@ def game(facts: Facts) -> Markup:
     parts: list[Markup] = [tag("h2", "The game")]
     stages = facts.game.stages
     for stage in stages:
-        length = f"{stage.images:,} images by the configuration, batch {stage.batch}"
-        parts.append(tag("h3", f"{stage.name}: {length}") if len(stages) > 1 else tag("p", f"One stage of {length}."))
+        length = f"until {stage.end:,} {facts.spec.kind} are seen, in batches of {stage.batch}"
+        parts.append(tag("h3", f"{stage.name}: {length}") if len(stages) > 1 else tag("p", f"One stage, played {length}."))
         head = ("phase", "trains", "minimises", "shows", "optimizer", "played")
         rows = [(p.name, ", ".join(p.trains), ", ".join(p.terms), ", ".join(p.watched), p.optimizer, p.turn) for p in stage.phases]
         parts.append(table(head, rows))

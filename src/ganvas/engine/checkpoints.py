@@ -22,7 +22,7 @@ from torch import Tensor
 from ganvas.errors import GanvasError
 
 FORMAT = 1
-MANIFEST = "manifest.json"
+MANIFEST, STATE = "manifest.json", "state.json"
 _NAME = re.compile(r"step-(\d{12})")
 
 Tensors = dict[str, dict[str, Tensor]]  # file stem -> name -> tensor
@@ -49,11 +49,10 @@ class Checkpoints:
         self.folder, self._keep = folder, keep
 
     def paths(self) -> list[Path]:
-        """Complete checkpoints, oldest first."""
+        """Checkpoints, oldest first. A kill leaves none behind that is not complete; a damaged one is listed like the others."""
         if not self.folder.is_dir():
             return []
-        found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and (path / MANIFEST).is_file()]
-        return sorted(found)
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
     def save(self, step: int, tensors: Tensors, state: Mapping[str, Any]) -> Path:
         """Write one checkpoint; on any error of the disk nothing of it stays, and the earlier ones are untouched."""
@@ -66,7 +65,7 @@ class Checkpoints:
             for stem, named in tensors.items():
                 if named:
                     _write_tensors(temporary / f"{stem}.safetensors", named)
-            write_json(temporary / "state.json", state)
+            write_json(temporary / STATE, state)
             files = {path.name: _facts(path) for path in sorted(temporary.iterdir())}
             write_json(temporary / MANIFEST, {"format": FORMAT, "step": step, "files": files})
             _sync(temporary)
@@ -75,16 +74,20 @@ class Checkpoints:
                 shutil.rmtree(final_path)
             os.rename(temporary, final_path)
             _sync(self.folder)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, DamagedCheckpoint) as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise GanvasError(f"cannot write the checkpoint {final_path}: {error} ({_free(self.folder)} bytes are free)") from error
-        self._prune()
+        self._prune(final_path)
         return final_path
 
-    def _prune(self) -> None:
-        """Delete all but the newest; a leftover of a kill goes too."""
-        for path in self.paths()[: -self._keep]:
-            shutil.rmtree(path, ignore_errors=True)
+    def _prune(self, newest: Path) -> None:
+        """Delete all but the last; leftovers of a kill go too, and later checkpoints, which were damaged when the run went on from an
+        earlier one (they would count as the last)."""
+        paths = self.paths()
+        kept = [path for path in paths if path.name <= newest.name][-self._keep :]
+        for path in paths:
+            if path not in kept:
+                shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob("step-*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -106,24 +109,31 @@ def load(path: Path) -> Checkpoint:
     files = verify(path)
     try:
         tensors = {Path(name).stem: load_file(path / name) for name in files if name.endswith(".safetensors")}
-        return Checkpoint(path, tensors, json.loads((path / "state.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, SafetensorError) as error:
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise DamagedCheckpoint(f"the checkpoint {path} cannot be read: {error}") from error
+    if not isinstance(state, dict):
+        raise DamagedCheckpoint(f"the checkpoint {path} cannot be read: {STATE} holds no table")
+    return Checkpoint(path, tensors, state)
 
 
 def verify(path: Path) -> dict[str, Any]:
     """The manifest's files, after comparing sizes and sums; raises `DamagedCheckpoint` naming the first file that differs."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        files: dict[str, Any] = manifest["files"]
+        text = (path / MANIFEST).read_bytes().decode("utf-8")
+        manifest = json.loads(text)
         if manifest["format"] != FORMAT:
-            raise GanvasError(f"the checkpoint {path} has format {manifest['format']}; this version reads format {FORMAT}")
+            raise DamagedCheckpoint(f"the checkpoint {path} has format {manifest['format']}; this version reads format {FORMAT}")
+        files: dict[str, Any] = manifest["files"]
+        # No sum guards the manifest itself: it must be what we would write, and of the step that the directory is named after.
+        if text != _json(manifest) or not path.name.startswith(f"step-{manifest['step']:012d}") or STATE not in files:
+            raise DamagedCheckpoint(f"the checkpoint {path} is damaged: {MANIFEST} or the list of files in it ({STATE} and others)")
         for name, facts in files.items():
             if not re.fullmatch(r"[\w.-]+", name):
                 raise DamagedCheckpoint(f"the checkpoint {path} names a file '{name}' outside itself")
             if _facts(path / name) != facts:
                 raise DamagedCheckpoint(f"the checkpoint {path} is damaged: {name} does not match its SHA-256 sum")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, GanvasError):
             raise
         raise DamagedCheckpoint(f"the checkpoint {path} is damaged: {type(error).__name__}: {error}") from error
@@ -133,8 +143,7 @@ def verify(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON and make it durable."""
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, sort_keys=True)
-        file.write("\n")
+        file.write(_json(value))
         file.flush()
         os.fsync(file.fileno())
 
@@ -144,6 +153,10 @@ def replace_json(path: Path, value: Any) -> None:
     temporary = path.with_name(path.name + ".tmp")
     write_json(temporary, value)
     os.replace(temporary, path)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
 
 def _write_tensors(path: Path, named: Mapping[str, Tensor]) -> None:

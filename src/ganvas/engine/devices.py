@@ -73,3 +73,15 @@ def make_deterministic(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def seed_global(seed: int, device: torch.device) -> None:
+    """Seed the global generators that code on `device` may draw from.
+
+    `torch.manual_seed` would seed every kind of device, and on a machine without CUDA format a traceback each time.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

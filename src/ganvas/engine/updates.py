@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from ganvas.data.batch import Batch
 from ganvas.engine.clock import Clock
 from ganvas.engine.contract import GenerativeModel, Loss, Phase, Stage, Step
-from ganvas.engine.devices import Machine
+from ganvas.engine.devices import Machine, seed_global
 from ganvas.engine.draws import StepDraws, key
 from ganvas.engine.guard import Guard
 from ganvas.engine.optimizers import Optimizer
@@ -26,7 +26,8 @@ class Updates:
         self._model, self._machine, self._ranks, self._accumulate = model, machine, ranks, accumulate
         self._stages = stages
         self._selected: Phase | None = None
-        self._trained: list[Parameter] = []
+        self._trained: list[Parameter] = [*model.parameters()]
+        self._members: dict[int, list[Parameter]] = {}  # what each phase trains, in the model's order
         self.names: dict[Parameter, str] = {p: name for name, p in model.named_parameters()}
         self.guard = Guard(machine.device)
         self.descriptions: list[Optimizer] = list({id(p.optimizer): p.optimizer for stage in stages for p in stage.phases}.values())
@@ -78,7 +79,7 @@ class Updates:
 
     def _loss(self, phase: Phase, seed: int, clock: Clock, batch: Batch, micro: int, scratch: dict[str, Tensor]) -> Loss:
         part, device = self._ranks.rank * self._accumulate + micro, self._machine.device
-        torch.manual_seed(key(seed, part))  # what dropout draws from: other numbers for every part of the batch
+        seed_global(key(seed, part), device)  # what dropout draws from: other numbers for every part of the batch
         rng = StepDraws(seed, part, self._ranks.count * self._accumulate, device)
         # Autocast is entered for each loss and without its weight cache: weights change between losses, and a copy cached where no
         # gradient is needed would be used where one is.
@@ -87,11 +88,16 @@ class Updates:
 
     def _select(self, phase: Phase) -> None:
         """Let gradients reach the phase's parameters and no others."""
-        if self._selected is not phase:
-            trained = {p for module in phase.trains for p in module.parameters()}
-            for parameter in self.names:
-                parameter.requires_grad_(parameter in trained)
-            self._selected, self._trained = phase, [parameter for parameter in self.names if parameter in trained]
+        if self._selected is phase:
+            return
+        if id(phase) not in self._members:
+            inside = {p for module in phase.trains for p in module.parameters()}
+            self._members[id(phase)] = [p for p in self.names if p in inside]
+        for parameter in self._trained:
+            parameter.requires_grad_(False)
+        self._selected, self._trained = phase, self._members[id(phase)]
+        for parameter in self._trained:
+            parameter.requires_grad_(True)
 
 
 def _join(scratch: Sequence[dict[str, Tensor]]) -> Mapping[str, Tensor]:

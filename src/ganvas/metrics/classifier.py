@@ -26,7 +26,7 @@ _SEED = 20160610
 _BATCH = 128
 _PEAK = 0.01
 _WARM = 0.2
-_EPOCHS, _FEWEST, _MOST = 3, 60_000, 300_000
+_EPOCHS, _FEWEST, _MOST = 3, 40_000, 300_000
 _READ = 500
 
 
@@ -85,7 +85,7 @@ def build(shape: tuple[int, ...], classes: int) -> Network:
 def train(network: Network, examples: Examples, rows: Tensor, *, poll: Callable[[], None], progress: Progress) -> None:
     """Train on the examples numbered `rows` (N,) by cross-entropy: AdamW, learning rate up and down once, images shifted a little.
 
-    About three passes, at least 60,000 and at most 300,000 images in all. `poll` is called before every step.
+    About three passes, at least 40,000 and at most 300,000 images in all. `poll` is called before every step.
     """
     batch = min(_BATCH, len(rows))
     steps = budget(len(rows)) // batch
@@ -120,22 +120,16 @@ def accuracy(network: Network, examples: Examples, rows: Tensor, *, poll: Callab
     for part in rows.split(_READ):
         poll()
         drawn = examples.batch(part)
-        right += int((logits(network, drawn.images).argmax(dim=1) == drawn.labels.cpu()).sum())
+        right += int((look(network, drawn.images)[1].argmax(dim=1) == drawn.labels.cpu()).sum())
     return right / len(rows)
 
 
 @torch.no_grad()
-def logits(network: Network, images: Tensor) -> Tensor:
-    """Logits (N, K) of images (N, C, H, W) of any size the network was built for."""
-    return network.head(hidden(network, images))
-
-
-@torch.no_grad()
-def hidden(network: Network, images: Tensor) -> Tensor:
-    """The features (N, 128) before the head."""
+def look(network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Penultimate features (N, 128) and logits (N, K) of images (N, C, H, W) of the size the network was built for."""
     with torch.autocast("cpu", enabled=False):
-        found: Tensor = network.body(reduce(images.cpu().float(), LARGEST).contiguous(memory_format=torch.channels_last))
-    return found
+        features = network.body(reduce(images.cpu().float(), LARGEST).contiguous(memory_format=torch.channels_last))
+        return features, network.head(features)
 
 
 def _order(rows: Tensor, batch: int, generator: Generator) -> Iterator[Tensor]:

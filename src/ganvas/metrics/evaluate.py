@@ -20,7 +20,7 @@ from ganvas.data.progress import Progress, Silent
 from ganvas.errors import require
 from ganvas.metrics import density_coverage, precision_recall, store
 from ganvas.metrics.evaluation import Evaluation
-from ganvas.metrics.extractor import Extractor
+from ganvas.metrics.extractor import Extractor, Reading
 from ganvas.metrics.frechet import frechet_distance, moments
 from ganvas.metrics.modes import REACH, count_modes
 from ganvas.metrics.neighbours import nothing
@@ -73,9 +73,10 @@ def evaluate(
     batches = _batches(samples, wanted, seed)
     watcher.start(wanted, "features of the samples")
     try:
-        fake, changes = _sample_features(batches, wanted, reference.spec.shape, extractor, convert, poll, watcher)
+        reading, changes = _read_samples(batches, wanted, reference.spec.shape, extractor, convert, poll, watcher)
     finally:
         watcher.close()
+    fake = reading.features
     _enough(len(fake), "samples")
     real = _reference_features(reference, min(len(fake), len(reference)), extractor, cache or cache_directory(), poll, watcher)
     values = _feature_values(real, fake, poll)
@@ -85,13 +86,13 @@ def evaluate(
         "samples": {"count": len(fake), "seed": seed, "weights": weights, "changes": "; ".join(changes)},
         **_neighbours(),
     }
-    probabilities = extractor.classify(fake)
     shares: dict[str, float] = {}
-    if probabilities is not None:
+    if reading.probabilities is not None:
         least = min(0.01, 0.1 / len(extractor.classes))
-        found = torch.bincount(probabilities.argmax(dim=1), minlength=len(extractor.classes)).double() / len(fake)
+        confidence, label = reading.probabilities.double().max(dim=1)
+        found = torch.bincount(label, minlength=len(extractor.classes)).double() / len(fake)
         shares = dict(zip(extractor.classes, found.tolist(), strict=True))
-        values |= {"classes": float((found >= least).sum()), "confidence": float(probabilities.double().amax(dim=1).mean())}
+        values |= {"classes": float((found >= least).sum()), "confidence": float(confidence.mean())}
         protocol["classes"] = {"of": len(extractor.classes), "found_from_share": least}
     protocol["seconds"] = round(time.perf_counter() - started, 3)
     return Evaluation(values=values, protocol=protocol, shares=shares)
@@ -184,7 +185,7 @@ def _batches(samples: Tensor | Iterable[Tensor], wanted: int, seed: int) -> Iter
         yield from samples
 
 
-def _sample_features(
+def _read_samples(
     batches: Iterator[Tensor],
     wanted: int,
     shape: tuple[int, ...],
@@ -192,9 +193,10 @@ def _sample_features(
     convert: bool,
     poll: Callable[[], None],
     progress: Progress,
-) -> tuple[Tensor, list[str]]:
-    """Features (n, D) of the first `wanted` images, n less where the batches end earlier; and what was done to the images, in words."""
-    found, count, changes = [], 0, ["rounded to 8 bits"]
+) -> tuple[Reading, list[str]]:
+    """The reading of the first `wanted` images, of fewer where the batches end earlier; and what was done to the images, in words."""
+    found: list[Reading] = []
+    count, changes = 0, ["rounded to 8 bits"]
     while count < wanted:
         poll()
         batch = next(batches, None)
@@ -204,11 +206,12 @@ def _sample_features(
         changes += [change for change in changed if change not in changes]
         for part in images.split(_BATCH):
             poll()
-            found.append(extractor.features(part))
+            found.append(extractor.read(part))
             progress.advance(len(part))
         count += len(images)
     require(count > 0, "there are no samples to evaluate")
-    return torch.cat(found), changes
+    probabilities = [reading.probabilities for reading in found if reading.probabilities is not None]
+    return Reading(torch.cat([reading.features for reading in found]), torch.cat(probabilities) if probabilities else None), changes
 
 
 def _checked_images(images: Tensor, first: int) -> Tensor:

@@ -12,7 +12,7 @@ _MEANINGS = {
     "coverage": "share of reals with a sample near; 0.969 for the data itself",
     "classes": "classes found in the samples",
     "confidence": "mean probability of a sample's likeliest class",
-    "wasserstein": "mean distance to move samples onto the reals, in their units; 0 is best",
+    "wasserstein": "mean distance between projections of the sets, in the data's units; 0 is best",
     "modes_found": "modes with at least one sample within 3 sigma",
     "modes_of": "modes there are",
     "high_quality": "share of samples within 3 sigma of a mode",
@@ -61,4 +61,4 @@ def _words(entry: object) -> str:
     if not isinstance(entry, Mapping):
         return f"{entry:g}" if isinstance(entry, float) else str(entry)
     pairs = {name: str(value)[:12] if name in ("hash", "fingerprint") else value for name, value in entry.items()}
-    return ", ".join(f"{name.replace('_', ' ')} {_words(value)}" for name, value in pairs.items())
+    return "; ".join(f"{name.replace('_', ' ')} {_words(value)}" for name, value in pairs.items())

@@ -8,10 +8,12 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Generator, Tensor
 
@@ -21,6 +23,14 @@ from ganvas.data.progress import Progress, Silent
 from ganvas.errors import require
 from ganvas.metrics import classifier, store
 from ganvas.metrics.neighbours import nothing
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`features` (N, D) of images, and their class `probabilities` (N, K), None where no classes are known. Float32, on the processor."""
+
+    features: Tensor
+    probabilities: Tensor | None = None
 
 
 class Extractor(ABC):
@@ -43,16 +53,16 @@ class Extractor(ABC):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes that `classify` knows; () if none."""
+        """The classes whose probabilities `read` gives; () if none."""
         return ()
 
     @abstractmethod
+    def read(self, images: Tensor) -> Reading:
+        """The reading of images (N, C, H, W) in [-1, 1]; `GanvasError` for images of a wrong shape."""
+
     def features(self, images: Tensor) -> Tensor:
         """Features (N, D) float32 on the processor, of images (N, C, H, W) in [-1, 1]; `GanvasError` for images of a wrong shape."""
-
-    def classify(self, features: Tensor) -> Tensor | None:
-        """Probabilities (N, K) of `classes` for the features (N, D) of images; None without classes."""
-        return None
+        return self.read(images).features
 
 
 @final
@@ -78,15 +88,18 @@ class PixelExtractor(Extractor):
             "note": "Distances between pixels are weak: they see colour and layout, not what is shown. Labels would give better features.",
         }
 
-    def features(self, images: Tensor) -> Tensor:
-        """(N, C h w): h and w at most 16, in the images' proportions."""
+    def read(self, images: Tensor) -> Reading:
+        """Features (N, C h w): h and w at most 16, in the images' proportions."""
         require(images.dim() == 4, f"images (N, C, H, W) are wanted, not {tuple(images.shape)}")
-        return classifier.reduce(images.detach().cpu().float(), self.LARGEST).flatten(1)
+        return Reading(classifier.reduce(images.detach().cpu().float(), self.LARGEST).flatten(1))
 
 
 @final
 class ClassifierExtractor(Extractor):
-    """The 128 penultimate features of a classifier trained on the data set (see `ganvas.metrics.classifier`).
+    """The 128 penultimate features of a classifier trained on the data set (see `ganvas.metrics.classifier`), scaled to length 1.
+
+    The length is mostly the classifier's certainty. With it, a few outlying reals get balls so wide that blurred and blended images
+    count as precise; directions alone tell them apart better, and the Frechet distance keeps its order.
 
     `shape` (C, H, W) is that of the images it takes, `facts` what its protocol says of its training.
     """
@@ -107,7 +120,12 @@ class ClassifierExtractor(Extractor):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        return {"name": self.name, "hash": self.hash, "features": classifier.FEATURES, "recipe": classifier.RECIPE} | self._facts
+        return {
+            "name": self.name,
+            "hash": self.hash,
+            "features": f"{classifier.FEATURES} of length 1",
+            "recipe": classifier.RECIPE,
+        } | self._facts
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -118,23 +136,18 @@ class ClassifierExtractor(Extractor):
         """Share of the held-out examples it labels rightly."""
         return float(self._facts["accuracy"])
 
-    def features(self, images: Tensor) -> Tensor:
-        """(N, 128)."""
-        self._check(images)
-        return classifier.hidden(self._network, images)
+    def read(self, images: Tensor) -> Reading:
+        """Features (N, 128) of length 1, and probabilities (N, K) in the order of `classes`."""
+        fits = images.dim() == 4 and tuple(images.shape[1:]) == tuple(self._shape)
+        require(fits, f"the classifier was trained on images {_size(self._shape)}, these are {_size(tuple(images.shape[1:]))}")
+        features, logits = classifier.look(self._network, images)
+        return Reading(F.normalize(features, dim=1), logits.softmax(dim=1))
 
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, K), in the order of `classes`."""
-        self._check(images)
-        return classifier.logits(self._network, images).softmax(dim=1)
-
-    @torch.no_grad()
-    def classify(self, features: Tensor) -> Tensor:
-        return self._network.head(features).softmax(dim=1)
-
-    def _check(self, images: Tensor) -> None:
-        fits = images.dim() == 4 and tuple(images.shape[1:]) == tuple(self._shape)
-        require(fits, f"the classifier was trained on images {_size(self._shape)}, these are {_size(tuple(images.shape[1:]))}")
+        found = self.read(images).probabilities
+        assert found is not None
+        return found
 
 
 def extractor_for(

@@ -14,8 +14,8 @@ padded to 32 = 4 * 2^3 by repeating their edge pixels, and samples are cropped b
     generator        z -> h x w x 8F -> .. -> 4F -> 2F -> F -> C   (F = `width`; the paper's 64 x 64 network has 1024-512-256-128)
     discriminator    the mirror image, ending in one linear unit
 
-Differences from the paper. Any image size, through the canvas; a smaller canvas has fewer levels, a larger one stays at 8F. Reals and
-fakes are normalised in batches of their own, as in the authors' code. Biases stand only where no normalisation follows.
+Differences from the paper. Any image size, through the canvas; the smallest maps have 8F channels on four levels or more, else 4F. Reals
+and fakes are normalised in batches of their own, as in the authors' code. Biases stand only where no normalisation follows.
 The `textbook` preset is the small network of the well-known Keras chapter (nearest-neighbour upsampling and 3 x 3 convolutions); there
 the discriminator takes two half-batches in turn, here one update on a batch of each kind.
 
@@ -40,7 +40,7 @@ from ganvas.errors import require
 from ganvas.parts import initialise, latent
 from ganvas.parts.canvas import Canvas
 from ganvas.parts.objectives import NON_SATURATING
-from ganvas.parts.ranges import in_range, whole
+from ganvas.parts.ranges import in_range, one_of, whole
 
 CARD = Card(
     title="DCGAN",
@@ -91,6 +91,8 @@ class Config:
     """Sample from an average of the generator's weights that forgets half in so many images; None, as in the paper: no average."""
 
     def __post_init__(self) -> None:
+        one_of(self, ("strided", "upsampling"), "network")
+        one_of(self, latent.PRIORS, "prior")
         whole(self, 1, "images", "batch", "z", "width", "discriminator_width", "base")
         whole(self, 2, "kernel")
         require(
@@ -104,8 +106,8 @@ class Config:
 
 
 def doubled(width: int, levels: int) -> tuple[int, ...]:
-    """Maps of the hidden layers from the largest maps to the smallest: doubled at each level, up to 8F."""
-    return tuple(width * min(2**level, 8) for level in range(levels))
+    """Maps of the hidden layers from the largest maps to the smallest: doubled at each level, the last 4F to 8F."""
+    return tuple(width * min(2**level, 8) for level in range(max(0, 3 - levels), max(3, levels)))
 
 
 @final
@@ -294,6 +296,18 @@ PRESETS = {
         init=None,
         batch=64,
         images=4_000 * 64,
+    ),
+    "quick": Config(
+        images=600_000,
+        batch=64,
+        prior="normal",
+        width=32,
+        discriminator_width=24,
+        kernel=4,
+        lr_generator=1e-3,
+        lr_discriminator=1e-3,
+        decay_from=0.75,
+        ema_half_life=10_000.0,
     ),
     "tiny": Config(
         images=8 * 20,

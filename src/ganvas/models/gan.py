@@ -43,7 +43,7 @@ from ganvas.engine.optimizers import SGD, Adam, Optimizer, at, linear_decay
 from ganvas.errors import require
 from ganvas.parts import latent
 from ganvas.parts.objectives import MAXIMUM_LIKELIHOOD, MINIMAX, NON_SATURATING, Objective
-from ganvas.parts.ranges import in_range, whole
+from ganvas.parts.ranges import in_range, one_of, whole
 
 CARD = Card(
     title="GAN",
@@ -54,6 +54,13 @@ CARD = Card(
     data=("images", "points"),
     capabilities=("latent",),
 )
+
+
+COSTS: dict[str, Objective] = {
+    "minimax": MINIMAX,
+    "non-saturating": NON_SATURATING,
+    "maximum-likelihood": MAXIMUM_LIKELIHOOD,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +115,8 @@ class Config:
     """Sample from an average of the generator's weights that forgets half in so many images; None, as in the paper: no average."""
 
     def __post_init__(self) -> None:
+        one_of(self, COSTS, "generator_cost")
+        one_of(self, latent.PRIORS, "prior")
         whole(self, 1, "images", "batch", "critic_steps", "z", "generator_widths", "discriminator_widths", "discriminator_pieces")
         in_range(self, 0.0, 1.0, "generator_slope", "discriminator_slope")
         in_range(self, 0.0, 1.0, "dropout_input", "dropout", "decay_from", open_high=True)
@@ -119,13 +128,6 @@ class Config:
         require(one, "--config.momentum (gradient descent) and --config.betas (Adam): give one of them and set the other to None")
         for rate in (*(self.momentum or ()), *(self.betas or ())):
             require(0.0 <= rate < 1.0, f"--config.momentum and --config.betas hold numbers of at least 0 and below 1, not {rate!r}")
-
-
-COSTS: dict[str, Objective] = {
-    "minimax": MINIMAX,
-    "non-saturating": NON_SATURATING,
-    "maximum-likelihood": MAXIMUM_LIKELIHOOD,
-}
 
 
 @final
@@ -285,6 +287,30 @@ PRESETS = {
         generator_widths=(256, 512, 1024),
         generator_norm=1 - 0.8,
         discriminator_widths=(512, 256),
+    ),
+    "quick": replace(
+        _LEAKY,
+        images=600_000,
+        generator_widths=(512, 512),
+        generator_norm=0.1,
+        discriminator_widths=(512, 512),
+        dropout=0.3,
+        decay_from=0.67,
+        ema_half_life=10_000.0,
+    ),
+    "quick-points": replace(
+        _LEAKY,
+        images=512_000,
+        batch=256,
+        z=2,
+        generator_widths=(128, 128, 128),
+        generator_slope=0.0,
+        discriminator_widths=(128, 128, 128),
+        discriminator_slope=0.0,
+        lr_generator=1e-3,
+        lr_discriminator=1e-3,
+        betas=(0.5, 0.9),
+        ema_half_life=20_000.0,
     ),
     "tiny": replace(
         _LEAKY,

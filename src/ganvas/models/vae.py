@@ -43,7 +43,7 @@ from ganvas.engine.optimizers import Adagrad, Adam, Optimizer, linear_decay
 from ganvas.errors import require
 from ganvas.parts import initialise
 from ganvas.parts.objectives import widen
-from ganvas.parts.ranges import in_range, whole
+from ganvas.parts.ranges import in_range, one_of, whole
 
 CARD = Card(
     title="VAE",
@@ -97,6 +97,9 @@ class Config:
     """Sample from an average of the weights that forgets half in so many images; None, as in the paper: no average."""
 
     def __post_init__(self) -> None:
+        one_of(self, ("tanh", "relu"), "activation")
+        one_of(self, ("auto", "bernoulli", "gaussian"), "likelihood")
+        one_of(self, ("no", "threshold", "draw"), "binarise")
         whole(self, 1, "images", "batch", "z", "hidden", "bound_samples")
         in_range(self, 0.0, math.inf, "sigma", "lr", "init", "ema_half_life", open_low=True)
         in_range(self, 0.0, 1.0, "kl_warmup")
@@ -106,12 +109,19 @@ class Config:
             require(0.0 <= rate < 1.0, f"--config.betas holds numbers of at least 0 and below 1, not {rate!r}")
 
 
-def perceptron(widths: tuple[int, ...], activation: Literal["tanh", "relu"]) -> nn.Sequential:
-    """Linear layers of these widths with the activation between them; (B, widths[0]) to (B, widths[-1])."""
-    layers: list[nn.Module] = []
-    for below, above in pairwise(widths):
-        layers += [nn.Linear(below, above), nn.Tanh() if activation == "tanh" else nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+@final
+class Perceptron(nn.Module):
+    """Vectors (B, widths[0]) to vectors (B, widths[-1]) through linear layers with the activation between them."""
+
+    def __init__(self, widths: tuple[int, ...], activation: Literal["tanh", "relu"]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for below, above in pairwise(widths):
+            layers += [nn.Linear(below, above), nn.Tanh() if activation == "tanh" else nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
 
 
 def gaussian_log_density(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -137,8 +147,8 @@ class VAE(GenerativeModel, Latent, Encode, LogProbability):
         self.config, self.data = config, data
         entries = math.prod(data.shape)
         outputs = entries if self.bernoulli or config.sigma is not None else 2 * entries
-        self.encoder = perceptron((entries, *config.hidden, 2 * config.z), config.activation)
-        self.decoder = perceptron((config.z, *reversed(config.hidden), outputs), config.activation)
+        self.encoder = Perceptron((entries, *config.hidden, 2 * config.z), config.activation)
+        self.decoder = Perceptron((config.z, *reversed(config.hidden), outputs), config.activation)
         if config.init is not None:
             initialise.gaussian(self, config.init)
 
@@ -238,6 +248,17 @@ class VAE(GenerativeModel, Latent, Encode, LogProbability):
 
 PRESETS = {
     "paper": Config(),
+    "quick": Config(
+        images=1_200_000,
+        hidden=(500, 500),
+        activation="relu",
+        binarise="threshold",
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        decay_from=0.5,
+        weight_decay=0.0,
+        init=None,
+    ),
     "tiny": Config(images=8 * 20, batch=8, z=2, hidden=(8,), lr=1e-2, betas=(0.9, 0.999), weight_decay=0.0, init=None),
 }
 

@@ -1,14 +1,15 @@
 """The laws a latent code is drawn from."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from torch import Tensor
 
 from ganvas.engine.draws import Draws
 
-__all__ = ["Prior", "draw"]
+__all__ = ["PRIORS", "Prior", "draw"]
 
 Prior = Literal["normal", "uniform"]
+PRIORS: Final = ("normal", "uniform")
 
 
 def draw(prior: Prior, n: int, size: int, rng: Draws) -> Tensor:

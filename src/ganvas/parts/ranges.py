@@ -1,10 +1,11 @@
-"""The checks of a configuration's numbers, so that every refusal names the flag, the range and what came."""
+"""The checks of a configuration's fields, so that every refusal names the flag, the range and what came."""
 
 import math
+from collections.abc import Collection
 
-from ganvas.errors import require
+from ganvas.errors import nearest, require
 
-__all__ = ["in_range", "whole"]
+__all__ = ["in_range", "one_of", "whole"]
 
 
 def in_range(config: object, low: float, high: float, *fields: str, open_low: bool = False, open_high: bool = False) -> None:
@@ -28,3 +29,10 @@ def whole(config: object, low: int, *fields: str) -> None:
         fits = all(isinstance(entry, int) and not isinstance(entry, bool) and entry >= low for entry in entries)
         kind = "whole numbers of" if isinstance(value, tuple) else "a whole number of"
         require(fits, f"--config.{field} must be {kind} at least {low}, not {value!r}")
+
+
+def one_of(config: object, choices: Collection[str], field: str) -> None:
+    """Raise `GanvasError` unless the named field is one of the choices."""
+    value = getattr(config, field)
+    clause = nearest(str(value), choices)
+    require(value in choices, f"--config.{field} must be one of {', '.join(choices)}, not {value!r}.{clause}")

@@ -1,0 +1,146 @@
+"""The commands as a user types them."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ganvas
+from ganvas import catalog
+from ganvas.cli.main import main
+
+
+def test_list_as_json_has_what_tools_read(capsys):
+    assert main(["list", "--json"]) == 0
+    models = json.loads(capsys.readouterr().out)
+    assert [model["name"] for model in models] == catalog.names()
+    for model in models:
+        assert {"name", "title", "year", "family", "capabilities"} <= model.keys()
+        assert isinstance(model["capabilities"], list)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "--json"], ["train", "--help"]])
+def test_help_and_list_import_no_torch_and_are_quick(arguments):
+    code = f"import sys; from ganvas.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.5  # half a second on an idle machine; the import check above is what holds it
+
+
+def test_train_leaves_a_run_anybody_can_read(digits_run):
+    for name in ("config.json", "environment.json", "metrics.jsonl", "report.html", "curves.png", "samples/grid.png", "samples/interpolation.png"):
+        assert (digits_run / name).stat().st_size > 0, name
+    config = json.loads((digits_run / "config.json").read_text())
+    assert config["model"] == "dcgan" and config["preset"] == "tiny" and config["resolved"]["images"] == 200
+    assert config["run"]["seed"] == 0 and config["data"]["split"] == "train" and len(config["data"]["fingerprint"]) == 64
+
+
+def test_options_reach_the_run(tmp_path):
+    arguments = ["train", "dcgan", "--data", "digits", "--preset", "tiny", "--images", "64", "--run", "r", "--config.lr-generator", "0.001", "--seed", "7"]
+    assert main(arguments) == 0
+    config = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert config["config"]["lr_generator"] == 0.001 and config["run"]["seed"] == 7
+
+
+def test_without_a_name_runs_are_numbered(tmp_path):
+    for _ in range(2):
+        assert main(["train", "gan", "--data", "ring", "--preset", "tiny", "--images", "32"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["gan-ring-tiny-001", "gan-ring-tiny-002"]
+
+
+def test_a_budget_in_minutes_becomes_images(tmp_path):
+    assert main(["train", "gan", "--data", "ring", "--preset", "tiny", "--minutes", "0.02", "--run", "r"]) == 0
+    config = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert config["resolved"]["images"] > 32 and config["run"]["minutes"] == 0.02
+
+
+def test_samples_as_array_folder_and_grid(digits_run, tmp_path):
+    assert main(["sample", str(digits_run), "--count", "9", "--seed", "3", "--out", "a.npz"]) == 0
+    images = np.load("a.npz")["images"]
+    assert images.shape == (9, 8, 8, 1) and images.dtype == np.uint8
+    assert main(["sample", str(digits_run), "--count", "4", "--seed", "3", "--out", "folder"]) == 0
+    files = sorted((tmp_path / "folder").iterdir())
+    assert len(files) == 4
+    for file, image in zip(files, images, strict=False):
+        with Image.open(file) as picture:
+            assert np.array_equal(np.asarray(picture), image[:, :, 0])
+    assert main(["sample", str(digits_run), "--count", "4", "--out", "grid.png"]) == 0
+    with Image.open("grid.png") as grid:
+        assert grid.width > 16
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "folder", "grid.png"]
+
+
+def test_points_as_array_and_picture(ring_run):
+    assert main(["sample", str(ring_run), "--count", "50", "--out", "p.npz"]) == 0
+    points = np.load("p.npz")["points"]
+    assert points.shape == (50, 2) and points.dtype == np.float32
+    assert main(["sample", str(ring_run), "--count", "50", "--out", "p.png"]) == 0
+
+
+def test_an_ensemble_takes_each_image_from_one_of_its_runs(digits_run, tmp_path):
+    other = ganvas.train("dcgan", data="digits", preset="tiny", images=200, seed=1, run=tmp_path / "other", quiet=True).path
+    assert main(["sample", str(digits_run), str(other), "--count", "40", "--out", "both.npz"]) == 0
+    both = np.load("both.npz")["images"]
+    alone = [ganvas.load(path).sample(40) for path in (digits_run, other)]
+    origin = [[bool((both[i] == one[i]).all()) for one in alone] for i in range(40)]
+    assert all(any(row) for row in origin)
+    assert 8 < sum(row[0] for row in origin) < 32
+
+
+def test_interpolate(digits_run, tmp_path):
+    assert main(["interpolate", str(digits_run), "--rows", "2", "--steps", "5", "--out", "i.npz"]) == 0
+    paths = np.load("i.npz")["images"]
+    assert paths.shape == (10, 8, 8, 1)
+    assert main(["interpolate", str(digits_run), "--out", "i.png"]) == 0
+
+
+def test_evaluate_a_run_a_folder_and_an_array_alike(digits_run, capsys):
+    assert main(["sample", str(digits_run), "--count", "60", "--out", "a.npz"]) == 0
+    assert main(["sample", str(digits_run), "--count", "60", "--out", "folder"]) == 0
+    found = []
+    for what in (str(digits_run), "a.npz", "folder"):
+        capsys.readouterr()
+        assert main(["evaluate", what, "--data", "digits", "--count", "60", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    values = found[0]["values"]
+    assert {"fd", "precision", "recall", "density", "coverage"} <= values.keys()
+    for other in found[1:]:
+        assert other["values"] == pytest.approx(values, rel=1e-3, abs=1e-6)
+    assert found[0]["protocol"]["reference"]["split"] == "test"
+    assert "averag" in found[0]["protocol"]["samples"]["weights"] or "trained" in found[0]["protocol"]["samples"]["weights"]
+
+
+def test_evaluate_counts_modes(ring_run, capsys):
+    assert main(["evaluate", str(ring_run), "--data", "ring", "--count", "100", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["values"]["modes_of"] == 8
+
+
+def test_a_finished_run_says_so(digits_run, capsys):
+    before = (digits_run / "metrics.jsonl").read_bytes()
+    assert main(["resume", str(digits_run)]) == 0
+    assert "finished" in capsys.readouterr().err
+    assert (digits_run / "metrics.jsonl").read_bytes() == before
+
+
+def test_evaluation_while_training_is_written_beside_the_losses(tmp_path):
+    assert main(["train", "gan", "--data", "ring", "--preset", "tiny", "--images", "96", "--evaluate-every", "48", "--run", "r"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert sum(row["kind"] == "evaluate" for row in rows) == 2
+
+
+def test_report_data_scan_info_doctor(digits_run, capsys):
+    assert main(["report", str(digits_run)]) == 0
+    assert main(["data", "scan", "digits"]) == 0
+    assert "8 x 8" in capsys.readouterr().out
+    assert main(["data", "scan", "digits", "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+    assert main(["info", "vae"]) == 0
+    assert "1312.6114" in capsys.readouterr().out
+    assert main(["doctor"]) == 0
