@@ -195,7 +195,8 @@ def main():
         f"Ratio of medians: {medians['ganvas'] / medians['plain loop']:.2f}.",
         "",
         f"Resident memory over 20 s of steps, MB: {', '.join(f'{value:,.0f}' for value in resident)}.",
-        f"Process start to first complete step, s: {_spread(first_step)}. Process start to first image of a checkpoint, s: {_spread(first_image)}.",
+        f"Process start to first complete step, s: {_spread(first_step)}.",
+        f"Process start to first image of a checkpoint, s: {_spread(first_image)}.",
         "",
     ]
     RESULTS.parent.mkdir(exist_ok=True)

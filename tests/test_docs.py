@@ -47,7 +47,9 @@ def test_every_command_and_snippet_of_the_readme_runs(tmp_path, monkeypatch):
         assert done.returncode == 0, f"{snippet}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("name", ["train", "resume", "sample", "interpolate", "evaluate", "report", "list", "info", "data", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "name", ["train", "resume", "sample", "interpolate", "evaluate", "report", "list", "info", "data", "doctor", "demo"]
+)
 def test_every_command_explains_itself(name, capsys):
     from ganvas.cli.main import commands, main
 

@@ -1,5 +1,6 @@
 """Train and resume: what the commands call, for use from Python."""
 
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from ganvas.data.examples import Examples
 from ganvas.data.open import kind_of, open_data
 from ganvas.diagnostics.attach import observers
 from ganvas.diagnostics.progress import ScanProgress
+from ganvas.diagnostics.report import REPORT
 from ganvas.diagnostics.rows import truncate_rows
 from ganvas.engine import ranks as peers
 from ganvas.engine import rundir
@@ -51,7 +53,7 @@ def train(
     preset. `options` holds the rest of what the command line offers; `images`, `minutes`, `seed` and `device` given here win. Raises
     `GanvasError` for wrong input, before anything is written.
     """
-    given = {"images": images, "minutes": minutes, "seed": seed or None, "device": None if device == "auto" else device}
+    given: dict[str, Any] = {"images": images, "minutes": minutes, "seed": seed or None, "device": None if device == "auto" else device}
     settings = replace(options or RunConfig(), **{name: value for name, value in given.items() if value is not None})
     entry = catalog.open_model(model)
     preset = catalog.preset(entry, preset, kind_of(data))
@@ -151,7 +153,7 @@ class _Session:
             )
             if self.ranks.first:
                 truncate_rows(self.path / rundir.METRICS, trainer.step)
-        if trainer.done:
+        if trainer.done and (self.path / REPORT).exists():
             say(f"{self.path} is finished ({trainer.images:,} images)")
             return Run(self.path)
         if not resume:
@@ -160,6 +162,8 @@ class _Session:
         outcome = trainer.run()
         if outcome == "interrupted":
             say(f"interrupted at image {trainer.images:,}; the checkpoint is saved: continue with `ganvas resume {self.path}`")
+            if trainer.signals.received == signal.SIGINT:
+                raise KeyboardInterrupt
             raise SystemExit(128 + trainer.signals.received)
         return Run(self.path)
 

@@ -22,7 +22,9 @@ def _private(cache, tmp_path, monkeypatch):
 def digits_run(tmp_path_factory, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANVAS_CACHE", str(cache))
-        return ganvas.train("dcgan", data="digits", preset="tiny", images=200, run=tmp_path_factory.mktemp("runs") / "digits", quiet=True).path
+        return ganvas.train(
+            "dcgan", data="digits", preset="tiny", images=200, run=tmp_path_factory.mktemp("runs") / "digits", quiet=True
+        ).path
 
 
 @pytest.fixture(scope="session")

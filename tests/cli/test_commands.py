@@ -25,7 +25,8 @@ def test_list_as_json_has_what_tools_read(capsys):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "--json"], ["train", "--help"]])
 def test_help_and_list_import_no_torch_and_are_quick(arguments):
-    code = f"import sys; from ganvas.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = f"import sys; from ganvas.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+    code += "assert 'torch' not in sys.modules"
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -35,7 +36,15 @@ def test_help_and_list_import_no_torch_and_are_quick(arguments):
 
 
 def test_train_leaves_a_run_anybody_can_read(digits_run):
-    for name in ("config.json", "environment.json", "metrics.jsonl", "report.html", "curves.png", "samples/grid.png", "samples/interpolation.png"):
+    for name in (
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "report.html",
+        "curves.png",
+        "samples/grid.png",
+        "samples/interpolation.png",
+    ):
         assert (digits_run / name).stat().st_size > 0, name
     config = json.loads((digits_run / "config.json").read_text())
     assert config["model"] == "dcgan" and config["preset"] == "tiny" and config["resolved"]["images"] == 200
@@ -43,7 +52,22 @@ def test_train_leaves_a_run_anybody_can_read(digits_run):
 
 
 def test_options_reach_the_run(tmp_path):
-    arguments = ["train", "dcgan", "--data", "digits", "--preset", "tiny", "--images", "64", "--run", "r", "--config.lr-generator", "0.001", "--seed", "7"]
+    arguments = [
+        "train",
+        "dcgan",
+        "--data",
+        "digits",
+        "--preset",
+        "tiny",
+        "--images",
+        "64",
+        "--run",
+        "r",
+        "--config.lr-generator",
+        "0.001",
+        "--seed",
+        "7",
+    ]
     assert main(arguments) == 0
     config = json.loads((tmp_path / "r" / "config.json").read_text())
     assert config["config"]["lr_generator"] == 0.001 and config["run"]["seed"] == 7

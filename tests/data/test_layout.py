@@ -74,7 +74,7 @@ def test_a_folder_in_two_splits_is_left_out():
 
 
 def test_a_split_among_other_folders_is_an_error():
-    with pytest.raises(GanvasError, match="facades/train.*named as a split"):
+    with pytest.raises(GanvasError, match=r"facades/train.*named as a split"):
         arrange(["facades/train/1.png", "facades/val/1.png", "pictures/1.png"])
 
 

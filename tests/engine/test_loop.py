@@ -204,7 +204,9 @@ def test_an_observer_can_roll_a_run_back_and_it_then_takes_another_course(tmp_pa
 
 
 def test_rolling_back_for_ever_is_refused(tmp_path):
-    t = trainer(observers={"asks": Asks([Verdict.GO_ON] + [Verdict.ROLL_BACK] * 9)}, checkpoints=Checkpoints(tmp_path), plan=plan(save_every=8))
+    t = trainer(
+        observers={"asks": Asks([Verdict.GO_ON] + [Verdict.ROLL_BACK] * 9)}, checkpoints=Checkpoints(tmp_path), plan=plan(save_every=8)
+    )
     with pytest.raises(TrainingStopped, match="rolled back 3 times"):
         t.run()
 

@@ -144,7 +144,12 @@ def test_a_place_that_can_hold_no_runs_is_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "not a run directory .it has no config.json"), ("{", "not valid JSON"), ("{}", "lacks format, model"), ("[1]", "lacks|no table")],
+    [
+        (None, "not a run directory .it has no config.json"),
+        ("{", "not valid JSON"),
+        ("{}", "lacks format, model"),
+        ("[1]", "holds no table"),
+    ],
 )
 def test_what_is_no_run_is_said(tmp_path, content, message):
     if content is not None:

@@ -74,7 +74,9 @@ def test_a_full_disk(tmp_path):
     mount = f"mount -t tmpfs -o size=256k tmpfs {tmp_path}"
     if shutil.which("unshare") is None or subprocess.run([*alone, "sh", "-c", mount], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a small file system")
-    code = SAVE + """
+    code = (
+        SAVE
+        + """
 import contextlib, io
 from tests.engine.test_write_errors import checked
 with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -83,6 +85,7 @@ message = out.getvalue().strip()
 checked(folder, message)
 print(message)
 """
+    )
     inside = ["sh", "-c", f'{mount} && exec "$@"', "sh", *command(code, tmp_path)]
     done = subprocess.run([*alone, *inside], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "no space left on device" in done.stdout.lower(), done.stdout + done.stderr

@@ -28,7 +28,9 @@ def plan(**changes) -> Plan:
 class Toy(GenerativeModel):
     """Everything the engine must carry in one small model."""
 
-    def __init__(self, *, dropout: float = 0.3, norm: bool = True, repeat: int | Callable = 2, lazy: int = 2, stages: int = 1, batch: int = 8):
+    def __init__(
+        self, *, dropout: float = 0.3, norm: bool = True, repeat: int | Callable = 2, lazy: int = 2, stages: int = 1, batch: int = 8
+    ):
         super().__init__()
         torch.manual_seed(0)
         self.generator = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8) if norm else nn.Identity(), nn.ReLU(), nn.Linear(8, 2))

@@ -56,11 +56,7 @@ def judge(path: Path) -> bool:
     print(f"\nA classifier ({classifier.accuracy:.1%} right on digits it has not seen) finds among {SAMPLES:,} samples:")
     print("  " + "  ".join(f"{name}: {share:.1%}" for name, share in zip(run.spec.classes, shares.tolist(), strict=True)))
     print(f"  mean confidence {confidence.mean():.3f}")
-    good = (
-        classifier.accuracy >= LEAST_ACCURACY
-        and float(shares.min()) >= LEAST_SHARE
-        and float(confidence.mean()) >= LEAST_CONFIDENCE
-    )
+    good = classifier.accuracy >= LEAST_ACCURACY and float(shares.min()) >= LEAST_SHARE and float(confidence.mean()) >= LEAST_CONFIDENCE
     if not good:
         print(f"  BELOW THE BAR: accuracy >= {LEAST_ACCURACY}, each class >= {LEAST_SHARE}, confidence >= {LEAST_CONFIDENCE}")
     return good

@@ -3,7 +3,7 @@
 The ring and the grid are those on which mode collapse is counted (Srivastava et al. 2017, "VEEGAN", section 5.1; Lin et al. 2018,
 "PacGAN", section 4.1): 8 Gaussians on a circle of radius 1 with sigma 0.01, and 25 on {-4, -2, 0, 2, 4}^2 with sigma 0.05. The spiral is
 the swiss roll of Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", section 2. Points are standardised by fixed constants,
-the standard deviation of each law per axis, so that the sigma of a mode is scaled and nothing else.
+mean and standard deviation of each law per axis (rounded for the spiral).
 """
 
 import math
@@ -92,7 +92,7 @@ _LAWS: Mapping[str, _Law] = MappingProxyType(
         "spiral": _Law(
             title="a swiss roll of one and a half turns out to radius 14, noise 0.25",
             draw=_spiral,
-            offset=(0.0, 0.0),
+            offset=(2.0, 0.2),
             scale=(7.0, 7.0),
         ),
         "two-cities": _Law(

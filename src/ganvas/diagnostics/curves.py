@@ -152,7 +152,7 @@ def _figure(drawn: Sequence[Panel], borders: Sequence[float], title: str | None)
 
 
 def _draw(axes: "Axes", panel: Panel, borders: Sequence[float]) -> None:
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     for colour, series in zip(COLOURS, panel.series, strict=False):
         label = escape_math(series.name)
@@ -166,6 +166,7 @@ def _draw(axes: "Axes", panel: Panel, borders: Sequence[float]) -> None:
     for border in borders:
         axes.axvline(border, color="#bbbbbb", linewidth=0.7, zorder=0)
     axes.set_title(escape_math(panel.title), fontsize=9, loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("examples seen", fontsize=8, labelpad=1)
     axes.tick_params(labelsize=8, length=2.5)

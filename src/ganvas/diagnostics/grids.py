@@ -194,7 +194,8 @@ def _finished(figure: Any, axes: "Axes", title: str) -> "Image":
             fontsize=8, loc="upper right", bbox_to_anchor=(1.0, -0.06), ncols=3, frameon=False, markerscale=2, handletextpad=0.3
         )
         for handle in below.legend_handles:
-            handle.set_alpha(1.0)  # faint points would be invisible in it
+            if handle is not None:
+                handle.set_alpha(1.0)  # faint points would be invisible in it
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

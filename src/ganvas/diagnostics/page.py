@@ -28,8 +28,9 @@ img { max-width: 100%; height: auto; border: 1px solid var(--line); border-radiu
 svg { width: 100%; height: auto; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 14px; margin: 6px 0 12px; }
-th, td { text-align: left; vertical-align: top; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { font-weight: 600; color: var(--faint); overflow-wrap: normal; }
+th, td { text-align: left; vertical-align: top; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
+th { font-weight: 600; color: var(--faint); }
+td:first-child { white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.changed td:first-child, tr.changed td:nth-child(2) { font-weight: 600; color: var(--mark); }
 code, pre { font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
@@ -127,8 +128,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterab
     return tag("div", tag("table", heading, tag("tbody", *lines)), kind="scroll")
 
 
+def prose(text: str) -> Markup:
+    """Text of our own, in which words between backticks are code."""
+    return joined(tag("code", part) if i % 2 else part for i, part in enumerate(text.split("`")))
+
+
 def paragraphs(texts: Iterable[str]) -> Markup:
-    return joined(tag("p", text) for text in texts)
+    return joined(tag("p", prose(text)) for text in texts)
 
 
 def document(title: str, body: Markup) -> str:

@@ -15,7 +15,7 @@ from ganvas.diagnostics import explain
 from ganvas.diagnostics.curves import curves_figure, curves_svg
 from ganvas.diagnostics.gallery import GRID, INTERPOLATION, save_bytes
 from ganvas.diagnostics.game import Game, Network, describe
-from ganvas.diagnostics.page import Markup, document, figure, film, joined, paragraphs, table, tag
+from ganvas.diagnostics.page import Markup, document, figure, film, joined, paragraphs, prose, table, tag
 from ganvas.diagnostics.progress import duration
 from ganvas.diagnostics.rows import RowDict, of_kind, read_rows
 from ganvas.engine.config import RunConfig, from_json, to_json
@@ -166,7 +166,7 @@ def evaluation(facts: Facts) -> Markup:
     rows = facts.evaluations
     if not rows:
         text = "None yet: `ganvas evaluate` compares samples with held-out data."
-        return joined((tag("h2", "Evaluation"), tag("p", text, kind="faint")))
+        return joined((tag("h2", "Evaluation"), tag("p", prose(text), kind="faint")))
     names = list(dict.fromkeys(name for row in rows for name in row.get("values", {})))
     lines = [
         [f"{row['images']:,}", *(_number(row.get("values", {}).get(name)) for name in names), _words(row.get("protocol", {}))]
@@ -177,7 +177,7 @@ def evaluation(facts: Facts) -> Markup:
     if shares:
         parts += [tag("h3", "Share of samples in each class"), table(list(shares), [[f"{share:.3f}" for share in shares.values()]])]
     known = explain.metrics(names)
-    return joined((*parts, table([], known) if known else ""))
+    return joined((*parts, table([], [(name, prose(meaning)) for name, meaning in known]) if known else ""))
 
 
 def game(facts: Facts) -> Markup:
@@ -226,8 +226,9 @@ def configuration(facts: Facts) -> Markup:
 def _options(kind: type, stored: Mapping[str, Any]) -> tuple[list[tuple[str, str, str, str]], list[int]]:
     """(field, value, default, meaning) of a settings object, and the numbers of the rows that differ from the default."""
     defaults, notes = to_json(kind()), explain.field_notes(kind)
-    rows = [(name, _words(value), _words(defaults.get(name)), notes.get(name, "")) for name, value in stored.items()]
-    return rows, [i for i, (name, value) in enumerate(stored.items()) if value != defaults.get(name)]
+    names = [*(name for name in defaults if name in stored), *(name for name in stored if name not in defaults)]
+    rows = [(name, _words(stored[name]), _words(defaults.get(name)), prose(notes.get(name, ""))) for name in names]
+    return rows, [i for i, name in enumerate(names) if stored[name] != defaults.get(name)]
 
 
 def data(facts: Facts) -> Markup:

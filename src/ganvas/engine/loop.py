@@ -134,7 +134,8 @@ class Trainer:
         if before and not crossed(before, self.images, self.plan.log_every) and not self.done:
             return None
         self.updates.guard.raise_if_failed()
-        return {"step": self.step, "images": self.images, "stage": stage.name} | {name: float(value) for name, value in values.items()}
+        shown_values = {name: float(value) for name, value in values.items()}
+        return {"step": self.step, "images": self.images, "stage": stage.name, **shown_values}
 
     def enter(self) -> None:
         """Begin the current stage, or take it up again after a resume."""

@@ -1,6 +1,7 @@
 """Optimizer state as named tensors, so that it can live in safetensors and be read by name."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch.nn import Parameter
 from ganvas.errors import GanvasError
 
 
-def to_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Parameter, str]) -> dict[str, Tensor]:
+def to_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Any, str]) -> dict[str, Tensor]:
     """`{parameter name}:{state name}` -> tensor, for every tensor the optimizer keeps."""
     return {
         f"{names[parameter]}:{name}": value

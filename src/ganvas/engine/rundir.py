@@ -61,8 +61,10 @@ def read_config(path: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise GanvasError(f"{path}: not a run directory (it has no {CONFIG})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GanvasError(f"{path / CONFIG}: not valid JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise GanvasError(f"{path / CONFIG}: holds no table of settings")
     missing = [name for name in ("format", "model", "config", "run", "data", "resolved") if name not in config]
     if missing:
         raise GanvasError(f"{path / CONFIG}: lacks {', '.join(missing)}")

@@ -53,7 +53,9 @@ class Updates:
         self._select(phase)
         optimizer = self.optimizers[phase.optimizer]
         optimizer.zero_grad(set_to_none=True)
-        parts, watched = [], ()
+        parts: list[list[Tensor]] = []
+        names: tuple[str, ...] = ()
+        watched: tuple[str, ...] = ()
         for micro, batch in enumerate(batches):
             loss = self._loss(phase, seed, clock, batch, micro, scratch[micro])
             terms = {name: term.float().mean() for name, term in loss.terms.items()}

@@ -33,7 +33,8 @@ def write(samples: np.ndarray, out: Path, spec: DataSpec, *, title: str, columns
     try:
         if out.suffix == ".npz":
             with open(temporary, "wb") as file:
-                np.savez(file, **{spec.kind: samples})
+                arrays: dict[str, Any] = {spec.kind: samples}
+            np.savez(file, **arrays)
             os.replace(temporary, out)
         elif out.suffix == ".png":
             _picture(samples, spec, title, columns).save(temporary, format="PNG")

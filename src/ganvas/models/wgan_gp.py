@@ -18,9 +18,9 @@ Shapes: B batch, Z code, C channels, H x W the data's size, h x w the smallest m
 The critic has no batch normalisation: the penalty is on the gradient by each sample, and normalisation would mix the samples.
 
 Differences from the paper. The text gives residual networks for CIFAR-10; numbers and networks here are those of the authors' MNIST
-script (`paper`) and 2-D script (`paper-points`). Images lie in [-1, 1] and the generator ends in tanh (there: [0, 1] and a sigmoid), which doubles
-all distances between images and so the Wasserstein estimate. 28 x 28 images are padded onto a canvas of 32 (there: the second maps are
-cropped from 8 to 7); other sizes get more or fewer levels. Points are standardised. The first step already updates the generator.
+script (`paper`) and 2-D script (`paper-points`). Images lie in [-1, 1] and the generator ends in tanh (there: [0, 1] and a sigmoid), which
+doubles all distances between images and so the Wasserstein estimate. 28 x 28 images are padded onto a canvas of 32 (there: the second
+maps are cropped from 8 to 7); other sizes get more or fewer levels. Points are standardised.
 
 What to expect. The Wasserstein estimate E[f(x)] - E[f(x_hat)] (watched as `wasserstein`) falls steadily and follows quality, as no other
 GAN's loss does; training seldom fails, is slower than DCGAN's, and every mode is found.
