@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from tests.data.pictures import labels, pixels
 
 from ganvas.data.digits import _table, from_scikit_learn
 from ganvas.data.open import BUILT_IN, evaluation_split, open_data, splits
 from ganvas.data.points import NAMES, modes
 from ganvas.errors import GanvasError
+from tests.data.pictures import labels, pixels
 
 
 def native(name: str, split: str = "train") -> torch.Tensor:

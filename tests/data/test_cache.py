@@ -132,7 +132,7 @@ def test_no_cache_can_be_written_and_all_is_well(folder, tmp_path, monkeypatch):
     assert len(open_data(str(folder))) == 40 and blocked.read_text() == "in the way"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=8))
 def test_json_round_trip(tmp_path, value):
     assert write_json(tmp_path / "a" / "b.json", value) and read_json(tmp_path / "a" / "b.json") == value

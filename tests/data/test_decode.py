@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.pictures import noise, png
 
 from ganvas.data.decode import LEAST_SIDE, Decoder, Unusable, channels, fit
+from tests.data.pictures import noise, png
 
 
 def decode(image: Image.Image, form: str = "PNG", **options):
@@ -200,3 +200,11 @@ def test_channels_repeat_grey_and_weigh_colour():
     pure = np.zeros((4, 4, 3), np.uint8)
     pure[..., 1] = 255
     assert (channels(pure, 1) == round(0.587 * 255)).all()
+
+
+def test_a_large_image_is_read_whole():
+    grey = np.random.default_rng(5).integers(0, 256, (1500, 3000), dtype=np.uint8)
+    assert np.array_equal(decode(Image.fromarray(grey), "BMP").pixels, grey)
+    colour = np.repeat(grey[:1000, :, None], 3, axis=2)
+    colour[..., 1] = 255 - colour[..., 1]
+    assert np.array_equal(decode(Image.fromarray(colour), "BMP").pixels, colour)

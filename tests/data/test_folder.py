@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ganvas.data.images import commonest
@@ -20,7 +22,7 @@ def classes(tmp_path):
     for split, count in (("train", 4), ("test", 2)):
         for c, name in enumerate(("ant", "bee", "cow")):
             for i in range(count):
-                save(tmp_path / "set" / split / name / f"{i}.png", noise(hash((split, c, i)) % 2**32))
+                save(tmp_path / "set" / split / name / f"{i}.png", noise(100 * count + 10 * c + i))
     return tmp_path / "set"
 
 
@@ -65,13 +67,7 @@ def test_a_test_split_without_classes_has_no_labels(tmp_path):
         save(tmp_path / name, noise(1))
     assert open_data(str(tmp_path)).spec.classes == ("a", "b")
     test = open_data(str(tmp_path), split="test")
-    assert test.spec.classes == () and "labels" not in test.batch(np_indices(1))
-
-
-def np_indices(n: int):
-    import torch
-
-    return torch.arange(n)
+    assert test.spec.classes == () and "labels" not in test.batch(torch.arange(1))
 
 
 def test_the_training_split_decides_on_size_and_channels(tmp_path):
@@ -95,8 +91,6 @@ def test_the_commonest_size_is_kept_and_the_others_are_brought_to_it(tmp_path):
 
 
 def test_no_extreme_decides_between_equally_common_sizes():
-    from collections import Counter
-
     assert commonest(Counter([(10, 10), (20, 20), (4000, 3000)])) == (20, 20)
     assert commonest(Counter([(10, 10), (4000, 3000), (4000, 3000)])) == (4000, 3000)
 
@@ -200,7 +194,7 @@ def test_a_dirty_folder_is_read_and_every_reject_has_its_reason(tmp_path):
         "1 image of 16 bits",
         "1 image of 1 bit",
         "2 images with transparency",
-        "1 image animated",
+        "1 image of several frames",
         "1 image turned",
     ):
         assert trait in notes, trait
@@ -252,5 +246,5 @@ def test_a_split_without_usable_images_is_an_error_of_its_own(tmp_path):
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "1.png").write_bytes(b"")
     assert len(open_data(str(tmp_path))) == 1
-    with pytest.raises(GanvasError, match="split 'test' .* holds no usable image: 'test/1.png' is empty"):
+    with pytest.raises(GanvasError, match=r"split 'test' .* holds no usable image: 'test/1.png' is empty"):
         open_data(str(tmp_path), split="test")

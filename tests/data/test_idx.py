@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from tests.data.pictures import idx, labels, pixels
 
 from ganvas.data.idx import read_array
 from ganvas.data.open import evaluation_split, open_data, splits
 from ganvas.errors import GanvasError
+from tests.data.pictures import idx, labels, pixels
 
 
 def images(n: int, seed: int = 0, size: int = 8) -> np.ndarray:

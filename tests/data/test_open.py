@@ -20,8 +20,9 @@ from tests.data.pictures import noise, save, zipped
         ("two_cities", "Did you mean 'two-cities'"),
         ("/no/such/folder", "no data source '/no/such/folder'"),
         ("", "no data source ''"),
-        ("bad\0name", "not a usable path"),
-        ("x" * 5000, "x"),
+        ("bad\0name", r"no data source 'bad\\x00name'"),
+        ("two\nlines", r"no data source 'two\\nlines'"),
+        ("x" * 5000, "not a usable path: File name too long"),
     ],
 )
 def test_an_unknown_source_is_one_clear_error(source, message):

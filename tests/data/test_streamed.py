@@ -1,5 +1,7 @@
 """Sets too large for memory: the same batches, and a clear word when a file goes missing."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -37,8 +39,6 @@ def test_memory_is_used_up_to_the_bound_exactly(folder):
 
 
 def test_the_fingerprint_follows_the_content_and_not_the_place(folder, tmp_path_factory):
-    import shutil
-
     before = read(folder, memory=0).fingerprint
     moved = tmp_path_factory.mktemp("moved") / "set"
     shutil.copytree(folder, moved)
@@ -56,6 +56,9 @@ def test_a_file_that_vanishes_or_breaks_is_named(folder):
         streamed.batch(torch.tensor([1]))
     with pytest.raises(GanvasError, match=r"'b/03.png' .* is empty"):
         streamed.batch(torch.tensor([16]))
+    save(folder / "a" / "04.png", noise(1234))
+    with pytest.raises(GanvasError, match=r"'a/04.png' .* has other content"):
+        streamed.batch(torch.tensor([2]))
     assert len(streamed.batch(torch.tensor([0])).images) == 1
 
 

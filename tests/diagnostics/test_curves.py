@@ -37,7 +37,7 @@ def test_panels_follow_the_game():
         "critic: diagnostics": ["slope"],
         "generator: losses": ["cost"],
         "evaluation: fd": ["fd"],
-        "evaluation": ["recall", "coverage"],
+        "evaluation: recall, coverage": ["recall", "coverage"],
         "gradient norm of each phase": ["critic"],
         "speed, images/s": ["images/s"],
     }

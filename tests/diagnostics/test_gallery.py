@@ -10,7 +10,7 @@ from ganvas.data.open import open_data
 from ganvas.diagnostics.gallery import GalleryObserver, frame_name
 from ganvas.engine.signals import Interrupted
 from ganvas.errors import GanvasError
-from tests.diagnostics.conftest import CONDITIONAL, Means, begin, observed, trainer
+from tests.diagnostics.runs import CONDITIONAL, Means, begin, observed, trainer
 
 
 def names(path):

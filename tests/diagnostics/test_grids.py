@@ -85,12 +85,11 @@ def test_points_are_drawn_over_data_in_any_dimension(dimensions):
     assert paths_figure(rng.normal(size=(3, 5, dimensions)), data, "paths").size == with_data.size
 
 
-def test_samples_that_are_not_finite_or_far_away_do_not_move_the_frame():
-    data = np.random.default_rng(0).normal(size=(200, 2))
-    near, far = np.zeros((2, 2)), np.array([[0.0, 0.0], [1e30, np.nan]])
-    bottom = slice(380, None)  # below the title, where the axis is labelled
-    drawn = [np.asarray(points_figure(samples, data, "one\ntwo" if i == 0 else "one"))[bottom] for i, samples in enumerate((near, far))]
-    assert np.array_equal(drawn[0][-60:], drawn[1][-60:])
+def test_samples_that_are_not_finite_or_far_away_are_counted_and_do_not_move_the_frame():
+    data, near = np.random.default_rng(0).normal(size=(200, 2)), np.zeros((1, 2))
+    told = np.asarray(points_figure(near, data, "GAN\n2 of 3 samples lie outside the frame"))
+    far = np.array([[0.0, 0.0], [1e30, 0.0], [0.0, np.nan]])
+    assert np.array_equal(np.asarray(points_figure(far, data, "GAN")), told)
     assert points_figure(np.full((3, 2), np.nan), None, "all lost").width > 400
 
 

@@ -1,17 +1,21 @@
 """Progress: a bar on a terminal, plain lines elsewhere, and counters that go on after a resume."""
 
+import fcntl
 import io
 import os
 import pty
 import re
+import select
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 
 from ganvas.data.progress import Progress
 from ganvas.diagnostics.progress import Meter, ProgressObserver, ScanProgress, brief, duration, live
-from tests.diagnostics.conftest import begin, trainer
+from tests.diagnostics.runs import begin, trainer
 
 
 @pytest.fixture
@@ -21,6 +25,7 @@ def terminal(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 150, 0, 0))
     with os.fdopen(writer, "w") as stream:
         yield stream, reader
     os.close(reader)
@@ -63,9 +68,17 @@ def test_a_terminal_gets_one_line_that_is_drawn_again(terminal, tmp_path):
     stream, reader = terminal
     _, model, examples = begin(tmp_path / "run")
     trainer(model, examples, observers={"progress": ProgressObserver(stream)}).run()
-    shown = os.read(reader, 1 << 16).decode()
+    shown = b""
+    while select.select([reader], [], [], 0.1)[0]:
+        shown += os.read(reader, 1 << 16)
+    shown = shown.decode()
     assert "\r" in shown and "100%" in shown and "80 of 80 images" in shown and "finished at 80 images" in shown
     assert shown.count("\n") == 2, "the bar is one line, the last word another"
+
+
+def test_a_terminal_without_a_width_gets_lines(terminal):
+    fcntl.ioctl(terminal[0].fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+    assert not live(terminal[0])
 
 
 @pytest.mark.parametrize("setting", [("TERM", "dumb"), ("NO_COLOR", "1"), ("CI", "true")])

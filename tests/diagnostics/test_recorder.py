@@ -7,7 +7,7 @@ import pytest
 from ganvas.diagnostics.recorder import MetricsObserver
 from ganvas.diagnostics.rows import read_rows
 from ganvas.engine.observers import Observer, Verdict
-from tests.diagnostics.conftest import begin, trainer
+from tests.diagnostics.runs import begin, trainer
 
 
 def test_every_logged_step_is_a_row_with_time_speed_and_memory(finished):

@@ -94,3 +94,11 @@ def run(code: str, *arguments: object, timeout: float = 60) -> str:
         raise
     assert process.returncode == 0, err
     return out
+
+
+def torchrun(script: Path, *arguments: object, timeout: float = 240) -> subprocess.CompletedProcess:
+    """Two processes of a script, joined by gloo, one thread each."""
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    return subprocess.run([*launcher, *map(str, arguments)], env=environment, text=True, capture_output=True, timeout=timeout)

@@ -65,6 +65,18 @@ def test_rank_deficient_sets_against_a_rotation_into_full_rank():
     assert between(a @ basis.T, b @ basis.T) == pytest.approx(between(a, b), rel=1e-8)
 
 
+@pytest.mark.parametrize(("d", "rank"), [(50, 2), (128, 20)])
+def test_singular_against_regular_covariance_is_exact(d, rank):
+    # Both diagonal in one rotated basis: the sum of (root a_i - root b_i)^2. Roots of rounding errors would show at 1e-9.
+    basis = torch.linalg.qr(normal(d, d, seed=6)).Q
+    a, b = normal(d, seed=7).square(), normal(d, seed=8).square()
+    a[rank:] = 0
+    expected = float((a.sqrt() - b.sqrt()).square().sum())
+    zero = torch.zeros(d)
+    found = frechet_distance(zero, basis @ torch.diag(a) @ basis.T, zero, basis @ torch.diag(b) @ basis.T)
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
 def test_constant_features_have_the_distance_of_their_means():
     a, b = torch.full((10, 3), 1.0), torch.full((10, 3), 3.0)
     assert between(a, b) == pytest.approx(12.0)

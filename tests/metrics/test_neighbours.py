@@ -67,6 +67,11 @@ def test_ties_survive_a_far_away_origin_and_odd_numbers():
     assert fast_metrics(0.1 * real + 1000, 0.1 * fake + 1000, 3, 2) == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_common_offset_changes_nothing():
+    real, fake = normal(60, 4), normal(50, 4, seed=1)
+    assert fast_metrics(real + 1e7, fake + 1e7) == pytest.approx(fast_metrics(real, fake), abs=1e-12)
+
+
 def test_radius_by_hand():
     rows = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
     assert balls(rows, 1).radii.tolist() == [1.0, 1.0, 2.0, 4.0]

@@ -56,7 +56,7 @@ TRAITS = {
     "alpha": "with transparency: composited on white",
     "CMYK": "CMYK: converted to RGB",
     "turned": "turned as their EXIF orientation says",
-    "animated": "animated: the first frame is used",
+    "animated": "of several frames (animated): the first is used",
 }
 """What is done to some images on reading, as lines that follow a count."""
 
@@ -147,10 +147,21 @@ def upright(image: Image.Image, *, deep: bool = False) -> Decoded:
     if turn is not None:
         flat = flat.transpose(turn)
         traits.append("turned")
-    pixels = np.asarray(flat)
+    pixels = _array(flat)
     if "palette" in traits and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = np.ascontiguousarray(pixels[..., 0])
     return Decoded(pixels, mode, tuple(traits))
+
+
+def _array(image: Image.Image) -> Pixels:
+    """The pixels of an L or RGB image; strip by strip, for Pillow hands out an array through two further copies of what is asked."""
+    rows = max(1, _LARGE // (8 * image.width))
+    if image.height <= rows:
+        return np.asarray(image)
+    pixels = np.empty((image.height, image.width, 3)[: 2 + (image.mode == "RGB")], np.uint8)
+    for top in range(0, image.height, rows):
+        pixels[top : top + rows] = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+    return pixels
 
 
 def _animated(image: Image.Image) -> bool:
@@ -180,7 +191,7 @@ def _flat(image: Image.Image) -> tuple[Image.Image, list[str]]:
     grey = mode in ("1", "L", "LA", "La")
     traits = {"1": ["1-bit"], "P": ["palette"], "PA": ["palette"]}.get(mode, [])
     if not image.has_transparency_data:
-        return image.convert("L" if grey else "RGB"), traits
+        return image if mode in ("L", "RGB") else image.convert("L" if grey else "RGB"), traits
     if grey:
         whole = image.convert("LA") if mode != "1" else image.convert("RGBA").convert("LA")
         colour, white = whole.getchannel("L"), Image.new("L", image.size, 255)

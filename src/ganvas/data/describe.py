@@ -30,7 +30,7 @@ def describe(
 def text(found: Scan) -> str:
     """A scan as text: kind, splits with counts and classes, what training sees, native sizes and modes, conversions, rejected files."""
     noun = "image" if found.spec.kind == "images" else "point"
-    lines = [f"source       {shown(found.source)}", f"kind         {found.kind}", f"training on  {shape_of(found.spec)}"]
+    lines = [f"source       {found.source}", f"kind         {found.kind}", f"training on  {shape_of(found.spec)}"]
     for split, count in found.splits.items():
         lines.append(f"split        {split}: {counted(count.count, noun)}")
         if count.classes:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ganvas.data.arrays import memory_images, scan_arrays
 from ganvas.data.examples import MemoryImages
 from ganvas.data.source import SMALLEST, UNDIVIDED, Request, Scan, Source, in_order, split_of
-from ganvas.data.words import number, shown
+from ganvas.data.words import number
 from ganvas.errors import GanvasError, require
 
 _NAME = re.compile(r"(?:(?P<set>.+)[-_.])?(?P<what>images?|labels?)[-_.]idx\d-ubyte(?P<gz>\.gz)?", re.IGNORECASE)
@@ -38,24 +38,24 @@ def find(folder: Path) -> Mapping[str, _Files]:
     here = _by_split(folder)
     if here:
         return here
-    try:
-        below = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError:
-        return {}
-    found = [files for files in map(_by_split, sorted(below)) if files]
+    below = [folder / name for name in _names(folder) if not name.startswith(".") and (folder / name).is_dir()]
+    found = [files for files in map(_by_split, below) if files]
     return found[0] if len(found) == 1 else {}
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # whoever reads the folder as one of images says why
+        return []
 
 
 def _by_split(folder: Path) -> dict[str, _Files]:
     images: dict[str, Path] = {}
     labels: dict[str, Path] = {}
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
-    except OSError:
-        return {}
-    for name in names:  # sorted, so that an unpacked file comes before the same with .gz, and is preferred
+    for name in _names(folder):  # sorted, so that an unpacked file comes before the same with .gz, and is preferred
         match = _NAME.fullmatch(name)
-        if match is None:
+        if match is None or not (folder / name).is_file():
             continue
         words = re.split(r"[-_.]", match["set"] or "")
         split = next((known for known in map(split_of, words) if known is not None), UNDIVIDED)
@@ -101,9 +101,9 @@ def _inflate(path: Path, data: bytes, most: int) -> bytes:
             member = zlib.decompressobj(wbits=31)
             parts.append(member.decompress(data, left))
             left -= len(parts[-1])
-            data = member.unused_data.lstrip(b"\0")
-            if not member.eof:
-                break
+            data = member.unused_data.lstrip(b"\0")  # some writers fill the last block with zeros
+            if not member.eof and left > 0:
+                raise GanvasError(f"'{path}' is truncated gzip data: get the file again")
     except zlib.error as error:
         raise GanvasError(f"'{path}' is damaged gzip data ({error}): get the file again") from None
     return b"".join(parts) if len(parts) > 1 else (parts[0] if parts else b"")
@@ -155,7 +155,7 @@ class IdxSource(Source):
                 "the two files do not belong together"
             )
         return memory_images(
-            source=f"{shown(self.name)} (IDX, {files.images.name})",
+            source=f"{self.name} (IDX, {files.images.name})",
             split=split,
             pixels=pixels,
             labels=labels,

@@ -16,18 +16,19 @@ from torch import Tensor
 from ganvas.data.arrays import resize_line
 from ganvas.data.batch import DataSpec
 from ganvas.data.cache import cache_directory, prune, read_array, sha256, write_array
-from ganvas.data.decode import TRAITS, VERSION, Decoder, Pixels, quiet
+from ganvas.data.decode import TRAITS, Decoder, Pixels, quiet
 from ganvas.data.examples import About, Examples, MemoryImages, Rejected
 from ganvas.data.layout import Layout, arrange
 from ganvas.data.source import Request, Scan, Source, SplitCount, top
 from ganvas.data.stores import Archive, Entry, Folder, Store
 from ganvas.data.streamed import Loader, Plan, StreamedImages
-from ganvas.data.survey import Keeper, Record, cache_file, survey
+from ganvas.data.survey import Keeper, Record, cache_file, made_by, survey
 from ganvas.data.threads import each
 from ganvas.data.words import class_line, counted, shape_of, shown
 from ganvas.errors import GanvasError, require
 
 _CACHE_BYTES = 4 * 1024**3
+_KEPT_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class ImageSource(Source):
     def _survey(self, request: Request, wanted: str | None) -> tuple[_Surveyed, Keeper]:
         """Look at every file of every split; the keeper holds what was decoded of the split `wanted`."""
         entries, rejected, layout = self._listing
-        keeper = Keeper(request.memory, lambda name: wanted is not None and _split(layout, name) == wanted, request.resolution)
+        keeper = Keeper(
+            min(request.memory, _KEPT_BYTES), lambda name: wanted is not None and _split(layout, name) == wanted, request.resolution
+        )
         cache = cache_file(self._path)
         records = survey(
             self._store, entries, cache, verify=request.verify, progress=request.progress, decoder=self._decoder, keeper=keeper
@@ -110,7 +113,7 @@ class ImageSource(Source):
         spec = DataSpec(
             kind="images",
             shape=(plan.channels, plan.height, plan.width),
-            classes=surveyed.classes if labels is not None else (),
+            classes=tuple(map(shown, surveyed.classes)) if labels is not None else (),
         )
         loader = Loader(self.name, self._store, self._decoder, plan)
         size = len(members) * plan.height * plan.width * plan.channels
@@ -124,7 +127,7 @@ class ImageSource(Source):
         return MemoryImages(about, torch.from_numpy(pixels), labels, digest)
 
     def _lines(self, split: str, members: Sequence[Record], spec: DataSpec, labels: Tensor | None) -> list[str]:
-        lines = [f"{shown(self.name)} ({self._kind} of images), split {split}: {counted(len(members), 'image')} of {shape_of(spec)}"]
+        lines = [f"{self.name} ({self._kind} of images), split {split}: {counted(len(members), 'image')} of {shape_of(spec)}"]
         if labels is not None:
             counts = torch.bincount(labels, minlength=len(spec.classes)).tolist()
             lines.append(class_line(dict(zip(spec.classes, counts, strict=True))))
@@ -133,7 +136,7 @@ class ImageSource(Source):
     def scan(self, request: Request) -> Scan:
         surveyed, _ = self._survey(request, None)
         plan = self._plan(surveyed, request)
-        spec = DataSpec(kind="images", shape=(plan.channels, plan.height, plan.width), classes=surveyed.classes)
+        spec = DataSpec(kind="images", shape=(plan.channels, plan.height, plan.width), classes=tuple(map(shown, surveyed.classes)))
         splits = {}
         for split, members in surveyed.splits.items():
             labels = self._labels(members, surveyed.classes)
@@ -200,7 +203,7 @@ def _decoded(members: Sequence[Record], loader: Loader, keeper: Keeper, request:
     The cache is keyed by the content of the files and the plan: it cannot be stale.
     """
     plan = loader.plan
-    content = [VERSION, plan.height, plan.width, plan.channels, [record.digest for record in members]]
+    content = [made_by(), plan.height, plan.width, plan.channels, [record.digest for record in members]]
     key = hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
     folder = cache_directory() / "decoded"
     path = folder / f"{key[:40]}.safetensors"

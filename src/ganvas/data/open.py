@@ -14,6 +14,7 @@ from ganvas.data import digits, idx, points
 from ganvas.data.examples import Examples
 from ganvas.data.progress import Progress, Silent
 from ganvas.data.source import Request, Source
+from ganvas.data.words import shown
 from ganvas.errors import GanvasError, nearest
 
 BUILT_IN = ("digits", *points.NAMES)
@@ -75,27 +76,28 @@ def find(source: str | os.PathLike[str] | Dataset) -> Source:
 
 
 def _at(name: str, path: Path) -> Source:
+    said = shown(name)
     try:
-        status_is_dir, status_is_file, there = path.is_dir(), path.is_file(), path.exists()
-    except (OSError, ValueError) as error:
-        raise GanvasError(f"'{name}' is not a usable path: {error}") from None
+        is_folder, is_file, there = path.is_dir(), path.is_file(), bool(name) and path.exists()
+    except OSError as error:  # a path that is too long, or through a folder that may not be entered
+        raise GanvasError(f"'{said[:200]}' is not a usable path: {error.strerror}") from None
     if not there:
         built_in = f"it is neither built in ({', '.join(BUILT_IN)}) nor the path of a folder or zip"
-        raise GanvasError(f"there is no data source '{name}': {built_in}.{nearest(name, BUILT_IN)}")
-    if status_is_dir:
+        raise GanvasError(f"there is no data source '{said}': {built_in}.{nearest(name, BUILT_IN)}")
+    if is_folder:
         files = idx.find(path)
         if files:
             return idx.IdxSource(name, files)
         from ganvas.data.images import ImageSource  # needs Pillow, which the sources above do without
 
         return ImageSource(name, path, archive=False)
-    if not status_is_file:
-        raise GanvasError(f"'{name}' is neither a folder nor a file: pass a folder or a zip archive")
+    if not is_file:
+        raise GanvasError(f"'{said}' is neither a folder nor a file: pass a folder or a zip archive")
     if not os.access(path, os.R_OK):
-        raise GanvasError(f"'{name}' cannot be read: permission denied")
+        raise GanvasError(f"'{said}' cannot be read: permission denied")
     if not zipfile.is_zipfile(path):
         hint = "pass the folder it lies in" if "ubyte" in path.name else "pass a folder, a zip of images, or a built-in set"
-        raise GanvasError(f"'{name}' is a file but not a zip archive: {hint} ({', '.join(BUILT_IN)})")
+        raise GanvasError(f"'{said}' is a file but not a zip archive: {hint} ({', '.join(BUILT_IN)})")
     from ganvas.data.images import ImageSource
 
     return ImageSource(name, path, archive=True)

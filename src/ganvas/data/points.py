@@ -93,7 +93,7 @@ _LAWS: Mapping[str, _Law] = MappingProxyType(
             title="a swiss roll of one and a half turns out to radius 14, noise 0.25",
             draw=_spiral,
             offset=(2.0, 0.2),
-            scale=(7.0, 7.0),
+            scale=(6.8, 6.8),
         ),
         "two-cities": _Law(
             title="temperatures of two cities in degrees Celsius, means 5 and 25, sigma 3",

@@ -9,6 +9,7 @@ from typing import Any
 from ganvas.data.batch import DataSpec
 from ganvas.data.examples import Examples, Rejected
 from ganvas.data.progress import Progress, Silent
+from ganvas.data.words import shown
 from ganvas.errors import GanvasError, nearest, require
 
 MEMORY = 2 * 1024**3
@@ -107,7 +108,7 @@ class Source(ABC):
     """A place that examples come from. `name` is how messages call it."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = shown(name)
 
     @abstractmethod
     def splits(self) -> tuple[str, ...]:

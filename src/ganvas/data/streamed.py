@@ -15,7 +15,7 @@ from ganvas.data.batch import Batch
 from ganvas.data.decode import Decoder, Pixels, Unusable, channels, fit, quiet
 from ganvas.data.examples import About, Examples, count_labels, to_floats
 from ganvas.data.stores import Gone, Store
-from ganvas.data.survey import Record
+from ganvas.data.survey import Record, digest_of
 from ganvas.data.threads import count
 from ganvas.data.words import shown
 from ganvas.errors import GanvasError
@@ -40,11 +40,14 @@ class Loader:
     def load(self, record: Record) -> Pixels:
         """`GanvasError` names the file if it vanished or changed after the survey."""
         try:
-            return self.shape(self._decoder.decode(self._store.read(record.name)).pixels)
+            data = self._store.read(record.name)
+            if digest_of(data) != record.digest:
+                raise Unusable("has other content")
+            return self.shape(self._decoder.decode(data).pixels)
         except (Unusable, Gone) as error:
             raise GanvasError(
-                f"'{shown(record.name)}' of '{shown(self._source)}' was usable when the data were scanned, but now it {error}: "
-                "put the file back, or start again without it"
+                f"'{shown(record.name)}' of '{self._source}' was usable when the data were scanned, but now it {error}: "
+                "put it back, or start again"
             ) from None
 
     def shape(self, pixels: Pixels) -> Pixels:

@@ -85,7 +85,7 @@ def survey(
             current |= {record.name: record for record in each(look, unknown, progress, "reading images")}
     records = [current[entry.name] for entry in entries]
     if unknown or len(known) != len(records):
-        write_json(cache, {"made_by": _made_by(), "columns": _columns([record for record in records if record.lasting])})
+        write_json(cache, {"made_by": made_by(), "columns": _columns([record for record in records if record.lasting])})
     return records
 
 
@@ -112,7 +112,8 @@ def _read(store: Store, entry: Entry, before: Record | None, decoder: Decoder, k
     return replace(blank, width=width, height=height, mode=decoded.mode, grey=grey, traits=decoded.traits)
 
 
-def _made_by() -> list[Any]:
+def made_by() -> list[Any]:
+    """What the pixels of a file depend on besides its bytes."""
     import PIL
 
     return [VERSION, PIL.__version__]
@@ -127,7 +128,7 @@ def _columns(records: list[Record]) -> dict[str, list[Any]]:
 
 def _remembered(cache: Path) -> dict[str, Record]:
     stored = read_json(cache)
-    if not isinstance(stored, dict) or stored.get("made_by") != _made_by():
+    if not isinstance(stored, dict) or stored.get("made_by") != made_by():
         return {}
     rows = zip(*(stored["columns"][name] for name in _NAMES), strict=True)
     records = [Record(**(dict(zip(_NAMES, row, strict=True)))) for row in rows]

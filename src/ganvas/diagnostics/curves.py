@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 # Okabe and Ito's colours, told apart by readers with any colour vision (2008, "Color Universal Design").
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 POINTS = 400  # bins a curve is thinned to
+TOGETHER = (("precision", "recall", "density", "coverage"), ("confidence", "high_quality"), ("modes_found", "modes_of"))
 COLUMNS, PANEL = 3, (3.7, 2.55)
 
 
@@ -103,13 +104,13 @@ def _split(title: str, series: Sequence[Series], *, wide: bool = True) -> list[P
 
 
 def _evaluations(rows: Sequence[RowDict]) -> list[Panel]:
-    """Values between 0 and 1.5 (precision, recall, density, coverage, shares) share a panel; every other has its own."""
+    """Values that are read together share a panel; every other has its own."""
     flat = [{"images": row["images"]} | dict(row.get("values", {})) for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row if name != "images"))
     series = [s for s in (_series(flat, name, name) for name in names) if len(s.x)]
-    shares = tuple(s for s in series if s.y.min() >= 0 and s.y.max() <= 1.5)
-    alone = [Panel(f"evaluation: {s.name}", (s,), sparse=True) for s in series if s not in shares]
-    return alone + ([Panel("evaluation", shares, sparse=True)] if shares else [])
+    groups = [tuple(s for s in series if s.name in together) for together in TOGETHER]
+    alone = [(s,) for s in series if not any(s.name in together for together in TOGETHER)]
+    return [Panel(f"evaluation: {', '.join(s.name for s in group)}", group, sparse=True) for group in (*alone, *groups) if group]
 
 
 def _borders(rows: Sequence[RowDict]) -> list[float]:
@@ -143,15 +144,21 @@ def _figure(drawn: Sequence[Panel], borders: Sequence[float], title: str | None)
     require(bool(drawn), "there is nothing to draw: the run has logged no values yet")
     columns = min(COLUMNS, len(drawn))
     down = -(-len(drawn) // columns)
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * down + (0.4 if title else 0.0)), layout="constrained")
+    end = max(float(series.x.max()) for panel in drawn for series in panel.series)
+    width, height = PANEL[0] * columns, PANEL[1] * down + (0.3 if title else 0.0)
+    figure = Figure(figsize=(width, height))
     for number, panel in enumerate(drawn):
-        _draw(figure.add_subplot(down, columns, number + 1), panel, borders)
+        row, column = divmod(number, columns)
+        # Inches around a panel: tick labels at the left and below, the title above. A computed layout would take most of the time.
+        left, bottom = column * PANEL[0] + 0.6, (down - 1 - row) * PANEL[1] + 0.42
+        box = (left / width, bottom / height, (PANEL[0] - 0.75) / width, (PANEL[1] - 0.75) / height)
+        _draw(figure.add_axes(box), panel, borders, end)
     if title:
-        figure.suptitle(escape_math(title), fontsize=10, x=0.01, ha="left")
+        figure.text(0.1 / width, 1 - 0.08 / height, escape_math(title), fontsize=10, va="top")
     return figure
 
 
-def _draw(axes: "Axes", panel: Panel, borders: Sequence[float]) -> None:
+def _draw(axes: "Axes", panel: Panel, borders: Sequence[float], end: float) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     for colour, series in zip(COLOURS, panel.series, strict=False):
@@ -166,6 +173,7 @@ def _draw(axes: "Axes", panel: Panel, borders: Sequence[float]) -> None:
     for border in borders:
         axes.axvline(border, color="#bbbbbb", linewidth=0.7, zorder=0)
     axes.set_title(escape_math(panel.title), fontsize=9, loc="left")
+    axes.set_xlim(-0.02 * end, 1.02 * end)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("examples seen", fontsize=8, labelpad=1)

@@ -48,8 +48,8 @@ GRADIENTS = (
 )
 
 SPEED = (
-    "Images a second are measured between two logged steps and include whatever happened there: a dip is a grid, an evaluation, a "
-    "checkpoint, or other work on the machine."
+    "Images a second are measured over the last five seconds, whatever happened in them: a dip is a grid, an evaluation, a checkpoint, "
+    "or other work on the machine."
 )
 
 METRICS = MappingProxyType(
@@ -59,7 +59,7 @@ METRICS = MappingProxyType(
         "precision": "share of samples that lie among the reference (Kynkäänniemi et al. 2019): how real samples look, in [0, 1].",
         "recall": "share of the reference that lies among the samples (Kynkäänniemi et al. 2019): how varied samples are, in [0, 1].",
         "density": "how many neighbourhoods of the reference hold a sample, on average (Naeem et al. 2020); 1 for the data itself, "
-        "may be larger.",
+        "it can exceed 1.",
         "coverage": "share of the reference that has a sample in its neighbourhood (Naeem et al. 2020), in [0, 1]; robust to outliers.",
         "classes": "classes that a classifier finds in the samples.",
         "confidence": "mean probability that the classifier gives a sample's likeliest class.",

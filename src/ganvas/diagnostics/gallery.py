@@ -109,13 +109,14 @@ class ImageEasel(Easel):
     def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
         images: Bytes = self._spec.native(samples).numpy()
         captions = self._caption(images) if final and self._caption is not None else None
+        title = title if captions is None else f"{title}; below: what a classifier sees"
         if self._classes:
             names = [self._spec.classes[c] for c in self._classes]
             return image_grid(images, columns=PER_CLASS, row_labels=names, captions=captions, title=title)
         return image_grid(images, captions=captions, title=title)
 
     def interpolation(self, samples: Tensor, title: str) -> "Image":
-        return image_grid(self._spec.native(samples).numpy(), columns=STEPS, title=f"{title}. Each row leads from one code to another")
+        return image_grid(self._spec.native(samples).numpy(), columns=STEPS, title=f"{title}; rows lead from code to code")
 
 
 @final
@@ -147,7 +148,7 @@ class PointEasel(Easel):
 
     def interpolation(self, samples: Tensor, title: str) -> "Image":
         paths = self._spec.native(samples).view(POINT_PATHS, POINT_STEPS, -1).numpy()
-        return paths_figure(paths, self._data, f"{title}. Each line leads from one code to another")
+        return paths_figure(paths, self._data, f"{title}; lines lead from code to code")
 
 
 def easel(card: Card, spec: DataSpec, count: int, caption: Caption | None, modes: Floats | None) -> Easel:
@@ -162,8 +163,8 @@ class GalleryObserver(Observer):
     `seed`) so that the series is a film; at the end also `grid.png`, and `interpolation.png` where the model has latent codes. Samples come
     from the averaged model and cannot disturb training.
 
-    `count` images stand in a grid; of a conditional model a row of eight for each class. `caption` maps images (N, H, W, C) uint8 to the
-    words under each in the final grid (a classifier's label and confidence); `modes` (K, D) are marked among points.
+    `count` images stand in a grid; of a conditional model a row of eight for each class. `caption` maps images (N, H, W, C) uint8 to a
+    classifier's label and confidence, to stand under each in the final grid; `modes` (K, D) are marked among points.
     """
 
     def __init__(

@@ -19,10 +19,10 @@ SHOWN = 4  # values of a row that a line has room for
 
 
 def live(stream: TextIO) -> bool:
-    """Whether a bar can be redrawn on `stream`: a terminal, not a dumb one, not in CI (`TERM=dumb`, `NO_COLOR` and `CI` ask for lines)."""
+    """Whether a bar can be redrawn on `stream`: a terminal with a width, unless `TERM=dumb`, `NO_COLOR` or `CI` ask for lines."""
     environment = os.environ
     plain = environment.get("TERM", "dumb") == "dumb" or environment.get("NO_COLOR") or environment.get("CI")
-    return stream.isatty() and not plain
+    return stream.isatty() and not plain and os.get_terminal_size(stream.fileno()).columns > 0
 
 
 def duration(seconds: float) -> str:
@@ -103,11 +103,11 @@ class Bar(Display):
         from tqdm import tqdm
 
         self._stream = stream
-        form = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
-        self._bar = tqdm(total=total, initial=done, desc=what, file=stream, bar_format=form, dynamic_ncols=True, mininterval=0.2)
+        self._form = what.replace("{", "{{").replace("}", "}}") + ": {percentage:3.0f}% |{bar}| "
+        self._bar = tqdm(total=total, initial=done, file=stream, bar_format=self._form, dynamic_ncols=True, mininterval=0.2)
 
     def show(self, done: int, text: str) -> None:
-        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.bar_format = self._form + text.replace("{", "{{").replace("}", "}}")
         self._bar.update(done - self._bar.n)
 
     def end(self, text: str) -> None:

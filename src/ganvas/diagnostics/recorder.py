@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from ganvas.diagnostics.progress import Meter
 from ganvas.diagnostics.rows import append_row, truncate_rows
 from ganvas.engine.observers import Observer, Row, Verdict
 from ganvas.engine.rundir import METRICS
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from ganvas.engine.loop import Trainer
 
 
+WINDOW = 5.0  # seconds that the rate looks back
+
+
 @final
 class MetricsObserver(Observer):
-    """Adds to every logged row the wall seconds of training so far (of all processes that worked on the run), the images a second since
-    the row before (grids, evaluations and checkpoints in between included) and the peak memory in MB of this process.
+    """Adds to every logged row the wall seconds of training so far (of all processes that worked on the run), the images a second over
+    the last seconds (grids, evaluations and checkpoints among them included) and the peak memory in MB of this process.
 
     Rows of steps that a resumed or rolled-back run plays again are dropped first.
     """
@@ -27,26 +31,24 @@ class MetricsObserver(Observer):
         self._path = run / METRICS
         self._before = 0.0  # seconds of earlier processes
         self._began: float | None = None
-        self._mark = (0.0, 0)  # seconds and images at the last row
+        self._meter = Meter(0, WINDOW)
         self._last = 0  # step of the last row
 
     def start(self, trainer: "Trainer") -> None:
         truncate_rows(self._path, trainer.step)
         self._began = time.monotonic()
-        self._mark, self._last = (self._seconds, trainer.images), trainer.step
+        self._meter, self._last = Meter(trainer.images, WINDOW), trainer.step
 
     def after_step(self, trainer: "Trainer", row: Row | None) -> Verdict:
+        if trainer.step <= self._last:  # rolled back
+            truncate_rows(self._path, trainer.step - 1)
+            self._meter, self._last = Meter(trainer.images, WINDOW), trainer.step - 1
+        self._meter.reach(trainer.images)
         if row is None:
             return Verdict.GO_ON
-        step, images, seconds = int(row["step"]), int(row["images"]), self._seconds
-        if step <= self._last:
-            truncate_rows(self._path, step - 1)
-            self._mark = (seconds, images)
-        then, before = self._mark
-        rate = (images - before) / (seconds - then) if seconds > then and images > before else None
-        facts = {"seconds": round(seconds, 3), "images_per_second": rate and round(rate, 1)}
+        facts = {"seconds": round(self._seconds, 3), "images_per_second": round(self._meter.rate, 1) or None}
         append_row(self._path, {"kind": "train", **row, **facts, **_memory(trainer)})
-        self._mark, self._last = (seconds, images), step
+        self._last = trainer.step
         return Verdict.GO_ON
 
     def finish(self, trainer: "Trainer", outcome: str) -> None:

@@ -122,7 +122,7 @@ def heading(facts: Facts, title: str) -> Markup:
         numbers += [(f"{statistics.median(speeds):,.0f}", f"{facts.spec.kind}/s (median)")] if speeds else []
     if facts.evaluations:
         values = facts.evaluations[-1].get("values", {})
-        numbers += [(_number(values[name]), name) for name in list(values)[:2]]
+        numbers += [(_number(values[name]), name) for name in list(values)[:1]]
     cards = tag("div", *(tag("div", tag("b", number), tag("span", what)) for number, what in numbers), kind="facts")
     return joined((tag("h1", title), tag("p", model, kind="faint"), cards))
 
@@ -168,11 +168,14 @@ def evaluation(facts: Facts) -> Markup:
         text = "None yet: `ganvas evaluate` compares samples with held-out data."
         return joined((tag("h2", "Evaluation"), tag("p", prose(text), kind="faint")))
     names = list(dict.fromkeys(name for row in rows for name in row.get("values", {})))
-    lines = [
-        [f"{row['images']:,}", *(_number(row.get("values", {}).get(name)) for name in names), _words(row.get("protocol", {}))]
-        for row in rows
-    ]
-    parts = [tag("h2", "Evaluation"), table(["images", *names, "protocol"], lines, numbers=range(len(names) + 1))]
+    protocols = [_flat(row.get("protocol", {})) for row in rows]
+    shared = {key: value for key, value in protocols[-1].items() if all(protocol.get(key) == value for protocol in protocols)}
+    lines = []
+    for row, protocol in zip(rows, protocols, strict=True):
+        own = "; ".join(f"{key}: {value}" for key, value in protocol.items() if key not in shared)
+        lines.append([f"{row['images']:,}", *(_number(row.get("values", {}).get(name)) for name in names), own])
+    parts = [tag("h2", "Evaluation"), table([facts.spec.kind, *names, "protocol"], lines, numbers=range(len(names) + 1))]
+    parts += [tag("h3", "Protocol of all rows"), table([], shared.items())] if shared else []
     shares = rows[-1].get("shares") or {}
     if shares:
         parts += [tag("h3", "Share of samples in each class"), table(list(shares), [[f"{share:.3f}" for share in shares.values()]])]
@@ -186,7 +189,7 @@ def game(facts: Facts) -> Markup:
     for stage in stages:
         length = f"until {stage.end:,} {facts.spec.kind} are seen, in batches of {stage.batch}"
         parts.append(tag("h3", f"{stage.name}: {length}") if len(stages) > 1 else tag("p", f"One stage, played {length}."))
-        head = ("phase", "trains", "minimises", "shows", "optimizer", "played")
+        head = ("phase", "trains", "minimises", "watches", "optimizer", "played")
         rows = [(p.name, ", ".join(p.trains), ", ".join(p.terms), ", ".join(p.watched), p.optimizer, p.turn) for p in stage.phases]
         parts.append(table(head, rows))
     total = f"{facts.game.parameters:,} parameters in all."
@@ -223,11 +226,11 @@ def configuration(facts: Facts) -> Markup:
     return joined(parts)
 
 
-def _options(kind: type, stored: Mapping[str, Any]) -> tuple[list[tuple[str, str, str, str]], list[int]]:
+def _options(kind: type, stored: Mapping[str, Any]) -> tuple[list[Sequence[str]], list[int]]:
     """(field, value, default, meaning) of a settings object, and the numbers of the rows that differ from the default."""
     defaults, notes = to_json(kind()), explain.field_notes(kind)
     names = [*(name for name in defaults if name in stored), *(name for name in stored if name not in defaults)]
-    rows = [(name, _words(stored[name]), _words(defaults.get(name)), prose(notes.get(name, ""))) for name in names]
+    rows: list[Sequence[str]] = [(name, _words(stored[name]), _words(defaults.get(name)), prose(notes.get(name, ""))) for name in names]
     return rows, [i for i, name in enumerate(names) if stored[name] != defaults.get(name)]
 
 
@@ -275,6 +278,18 @@ def _shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "1"
 
 
+def _flat(protocol: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """A protocol's entries as "group: entry" -> value; hashes are cut, as they only tell one from another."""
+    found: dict[str, str] = {}
+    for name, value in protocol.items():
+        key = f"{above}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{key}: ")
+        else:
+            found[key] = _words(value)[:12] if name in ("hash", "fingerprint") else _words(value)
+    return found
+
+
 def _number(value: object) -> str:
     """Counts as they are, other numbers with four digits; a dash for what is not there."""
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -287,9 +302,9 @@ def _words(value: object) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{str(name).replace('_', ' ')}: {_words(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_words(item) for item in value) or "none"
+        return ", ".join(_words(item) for item in value) or "()"
     if value is None or isinstance(value, bool):
-        return {None: "-", True: "yes", False: "no"}[value]
+        return {None: "none", True: "yes", False: "no"}[value]
     return _number(value)
 
 

@@ -32,9 +32,9 @@ def write(samples: np.ndarray, out: Path, spec: DataSpec, *, title: str, columns
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         if out.suffix == ".npz":
+            arrays: dict[str, Any] = {spec.kind: samples}
             with open(temporary, "wb") as file:
-                arrays: dict[str, Any] = {spec.kind: samples}
-            np.savez(file, **arrays)
+                np.savez(file, **arrays)
             os.replace(temporary, out)
         elif out.suffix == ".png":
             _picture(samples, spec, title, columns).save(temporary, format="PNG")

@@ -90,7 +90,7 @@ def train(network: Network, examples: Examples, rows: Tensor, *, poll: Callable[
     batch = min(_BATCH, len(rows))
     steps = budget(len(rows)) // batch
     generator = Generator().manual_seed(_SEED)
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         optimizer = torch.optim.AdamW(network.parameters(), lr=_PEAK, weight_decay=0.01, fused=True)
         network.train()
         order = _order(rows, batch, generator)

@@ -1,0 +1,69 @@
+"""A budget in minutes becomes images by timing; staged games keep their proportions; the timing leaves no trace."""
+
+import time
+
+import pytest
+import torch
+
+from ganvas.engine.budget import SHARE, images_for, scaled
+from ganvas.engine.loop import Trainer, stage_ends
+from ganvas.engine.ranks import Ranks
+from tests.engine.toys import MACHINE, Toy, plan, points
+
+
+def test_one_stage_by_hand():
+    assert scaled(1.0, [500], [0.01]) == int(SHARE * 60 / 0.01)
+    assert scaled(0.5, [7], [0.01]) == int(SHARE * 30 / 0.01)
+
+
+def test_stages_fill_the_minutes_in_the_proportions_of_their_lengths():
+    lengths, seconds = [100, 300, 600], [0.001, 0.01, 0.1]
+    total = scaled(2.0, lengths, seconds)
+    spent = [total * length / 1000 * each for length, each in zip(lengths, seconds, strict=True)]
+    assert sum(spent) == pytest.approx(SHARE * 120, rel=1e-3)
+    stages = Toy(stages=3).stages()
+    total = scaled(2.0, [stage.images for stage in stages], seconds)
+    ends = stage_ends(stages, total)
+    assert ends[0] == pytest.approx(total / 6, abs=1) and ends[1] == pytest.approx(total / 2, abs=1) and ends[2] == total
+
+
+def test_too_short_a_time_is_still_a_run():
+    assert scaled(1e-9, [100], [1.0]) == 1
+
+
+@pytest.fixture(scope="module")
+def probed():
+    torch.set_num_threads(1)
+    model = Toy(stages=2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training, entered = model.training, list(model.entered)
+    images = images_for(0.02, model, points(), plan(budget=300), MACHINE, Ranks())
+    assert (model.training, model.entered) == (training, entered)
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    return model, before, images
+
+
+def test_the_probe_leaves_the_model_as_it_was(probed):
+    model, before, _ = probed
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_the_run_after_a_probe_is_the_run_without_one(probed):
+    """The probe has seeded the global generator, trained a copy and timed both stages: nothing of it may be left."""
+    model, _, _ = probed
+    runs = [Trainer(m, points(), plan(budget=48), MACHINE) for m in (model, Toy(stages=2))]
+    for t in runs:
+        while not t.done:
+            t.play()
+    a, b = (t.model.state_dict() for t in runs)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_images_take_about_the_time_that_was_asked_for(probed):
+    _, _, images = probed
+    t = Trainer(Toy(stages=2), points(), plan(budget=images), MACHINE)
+    began = time.perf_counter()
+    while not t.done:
+        t.play()
+    seconds = time.perf_counter() - began
+    assert 0.2 < seconds / (SHARE * 0.02 * 60) < 5  # wide, as other work may share the processor
