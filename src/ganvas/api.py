@@ -60,7 +60,7 @@ def train(
     chosen = changed(entry.presets[preset], config or {}, "--config")
     where = find(settings.device, peers.local_rank())
     with peers.joined(where) as ranks:
-        examples = _open(data, settings, quiet=quiet or not ranks.first)
+        examples = _open(data, settings, ranks, quiet=quiet)
         points = examples.spec.kind == "points"
         machine = resolve(settings.device, settings.precision, settings.threads, points=points, local_rank=ranks.local)
         make_deterministic(machine.device)
@@ -98,7 +98,7 @@ def resume(run: str | Path, *, data: Source | None = None, quiet: bool = False) 
         machine = _same_machine(stored["resolved"], device, ranks)
         make_deterministic(machine.device)
         source = stored["data"]["source"] if data is None else data
-        examples = _open(source, settings, quiet=quiet or not ranks.first)
+        examples = _open(source, settings, ranks, quiet=quiet)
         if examples.fingerprint != stored["data"]["fingerprint"]:
             raise GanvasError(f"{path}: the data {source} is not what the run was trained on (its content has changed); train anew")
         network = _build(entry, chosen, examples, settings.seed)
@@ -168,9 +168,16 @@ class _Session:
         return Run(self.path)
 
 
-def _open(data: Source, settings: RunConfig, *, quiet: bool) -> Examples:
+def _open(data: Source, settings: RunConfig, ranks: Ranks, *, quiet: bool) -> Examples:
+    """Open the data; rank 0 goes first, so that it alone scans and fills the cache."""
+    if not ranks.first:
+        ranks.wait()
+    progress = ScanProgress() if ranks.first and not quiet else None
     source = str(data) if isinstance(data, Path) else data
-    return open_data(source, split=settings.split, resolution=settings.resolution, progress=None if quiet else ScanProgress())
+    examples = open_data(source, split=settings.split, resolution=settings.resolution, verify=settings.verify, progress=progress)
+    if ranks.first:
+        ranks.wait()
+    return examples
 
 
 def _build(entry: catalog.Entry, config: Any, examples: Examples, seed: int) -> GenerativeModel:

@@ -42,14 +42,17 @@ def test_a_pipe_gets_plain_lines(tmp_path):
     assert re.fullmatch(r"finished at 80 images: 0:\d\d, [\d,]+ images/s\. discriminator value .*generator cost .*", lines[-1])
 
 
-def test_lines_come_now_and_then():
+def test_lines_come_now_and_then(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     stream = io.StringIO()
-    watch = ScanProgress(stream, interval=1000.0)
-    watch.start(50_000, "reading images")
-    for _ in range(50_000):
-        watch.advance()
+    watch = ScanProgress(stream, interval=10.0)
+    watch.start(1000, "reading images")
+    for second in range(100):
+        now[0] = float(second)
+        watch.advance(10)
     watch.close()
-    assert stream.getvalue() == ""
+    assert [line.split(",")[1] for line in stream.getvalue().splitlines()] == [f" {10 * (second + 1)} of 1" for second in range(2, 100, 10)]
 
 
 def test_a_walk_over_data_reports_what_it_does():

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -96,9 +97,25 @@ def run(code: str, *arguments: object, timeout: float = 60) -> str:
     return out
 
 
-def torchrun(script: Path, *arguments: object, timeout: float = 240) -> subprocess.CompletedProcess:
-    """Two processes of a script, joined by gloo, one thread each."""
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    return subprocess.run([*launcher, *map(str, arguments)], env=environment, text=True, capture_output=True, timeout=timeout)
+def two(script: Path, *arguments: object, timeout: float = 240) -> list[int]:
+    """The exit statuses of two processes of a script, started as torchrun starts them, one thread each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+        "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+    }
+    processes = [
+        subprocess.Popen([sys.executable, str(script), *map(str, arguments)], env=shared | {"RANK": rank, "LOCAL_RANK": rank})
+        for rank in ("0", "1")
+    ]
+    try:
+        return [process.wait(timeout) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

@@ -45,12 +45,16 @@ def small(ranks: Ranks) -> dict[str, object]:
     ((ranks.rank + 1) * mean**2).backward()
     gradient = [w.grad]
     ranks.mean_(gradient)
+    slope = torch.autograd.grad(ranks.mean(w * (ranks.rank + 1)) ** 3, w, create_graph=True)[0]
+    second = [torch.autograd.grad(slope**2, w)[0]]
+    ranks.mean_(second)
     pool = (torch.arange(2 * 3 * 2 * 2).view(2, 3, 2, 2) + 100 * ranks.rank).contiguous(memory_format=torch.channels_last)
     uneven = [torch.full((2, 3), float(ranks.rank)).t(), torch.tensor(float(ranks.rank * 4)), torch.zeros(0), pool.float()]
     ranks.mean_(uneven)
     values = {
         "mean": float(mean),
         "gradient": float(gradient[0]),
+        "second": float(second[0]),
         "gathered": [each.tolist() for each in ranks.gather(pool)],
         "gathered flags": [each.tolist() for each in ranks.gather(torch.tensor([ranks.rank == 1]))],
         "averaged": [each.tolist() for each in uneven],

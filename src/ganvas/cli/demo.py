@@ -9,6 +9,7 @@ from pathlib import Path
 from ganvas.cli.parse import parse
 
 SAMPLES = 1000
+IMAGES = 200_000
 LEAST_ACCURACY, LEAST_SHARE, LEAST_CONFIDENCE = 0.97, 0.03, 0.8
 
 
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     from ganvas.api import train
 
     start = time.perf_counter()
-    run = train("dcgan", data="digits", preset="quick", run=options.run, seed=options.seed)
+    run = train("dcgan", data="digits", preset="quick", images=IMAGES, run=options.run, seed=options.seed)
     good = judge(run.path)
     path = shlex.quote(str(run.path))
     print(f"\nDone in {time.perf_counter() - start:.0f} s. Look at:")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 
+from ganvas.data.examples import Examples
 from ganvas.data.open import evaluation_split, open_data
 from ganvas.diagnostics.rows import append_row
 from ganvas.engine.card import Card
@@ -32,6 +33,7 @@ class EvaluationObserver(Observer):
         self._path, self._card, self._data, self._resolution = run / METRICS, card, data, resolution
         self._every, self._seed = every, seed
         self._done = 0  # evaluations made
+        self._opened: Examples | None = None
 
     def start(self, trainer: "Trainer") -> None:
         return None
@@ -48,7 +50,8 @@ class EvaluationObserver(Observer):
 
     def _evaluate(self, trainer: "Trainer") -> Evaluation:
         poll = trainer.signals.poll
-        reference = open_data(self._data, split=evaluation_split(self._data), resolution=self._resolution)
+        self._opened = self._opened or open_data(self._data, split=evaluation_split(self._data), resolution=self._resolution)
+        reference = self._opened
         count = min(COUNT, len(reference))
         model, device = trainer.averaged.model, trainer.machine.device
         samples = draw(model, self._card, count, seed=self._seed, device=device, poll=poll)

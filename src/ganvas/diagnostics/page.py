@@ -31,7 +31,7 @@ table { border-collapse: collapse; font-size: 14px; margin: 6px 0 12px; }
 th, td { text-align: left; vertical-align: top; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { font-weight: 600; color: var(--faint); }
 td:first-child { white-space: nowrap; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.changed td:first-child, tr.changed td:nth-child(2) { font-weight: 600; color: var(--mark); }
 code, pre { font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
 pre { background: var(--soft); border-radius: 8px; padding: 10px 12px; overflow-x: auto; }
@@ -124,7 +124,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterab
     for i, row in enumerate(rows):
         cells = [tag("td", cell, kind="number" if j in right else "") for j, cell in enumerate(row)]
         lines.append(tag("tr", *cells, kind="changed" if i in marked else ""))
-    heading = tag("thead", tag("tr", *(tag("th", title) for title in head))) if head else Markup("")
+    heading = (
+        tag("thead", tag("tr", *(tag("th", title, kind="number" if j in right else "") for j, title in enumerate(head))))
+        if head
+        else Markup("")
+    )
     return tag("div", tag("table", heading, tag("tbody", *lines)), kind="scroll")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ganvas.engine.loop import Trainer
 
 WINDOW = 20.0  # seconds that a shown rate looks back
-SHOWN = 4  # values of a row that a line has room for
+SHOWN = 3  # values of a row that a line has room for
 
 
 def live(stream: TextIO) -> bool:
@@ -103,7 +103,7 @@ class Bar(Display):
         from tqdm import tqdm
 
         self._stream = stream
-        self._form = what.replace("{", "{{").replace("}", "}}") + ": {percentage:3.0f}% |{bar}| "
+        self._form = what.replace("{", "{{").replace("}", "}}") + ": {percentage:3.0f}% |{bar:12}| "
         self._bar = tqdm(total=total, initial=done, file=stream, bar_format=self._form, dynamic_ncols=True, mininterval=0.2)
 
     def show(self, done: int, text: str) -> None:

@@ -20,6 +20,8 @@ class RunConfig:
     """The split of the data to train on."""
     resolution: int | None = None
     """Side of the square that images are resized and cropped to; without it the native size is kept."""
+    verify: bool = False
+    """Hash the bytes of every data file instead of trusting size and modification time."""
     seed: int = 0
     """Seed of the weights, the order of the data and every random draw."""
     images: int | None = None

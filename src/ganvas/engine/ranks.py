@@ -74,7 +74,8 @@ class Ranks:
 
 
 class _Mean(torch.autograd.Function):
-    """Forward: mean over ranks. Backward: mean over ranks of the incoming gradients; the engine's average over ranks completes it."""
+    """Forward: mean over ranks. Backward: the same of the incoming gradients, so that it can be differentiated twice; the engine's
+    average over ranks completes it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, count: int) -> Tensor:
@@ -85,9 +86,7 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total / ctx.count, None
+        return _Mean.apply(gradients[0], ctx.count), None
 
 
 @contextmanager
