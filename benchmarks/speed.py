@@ -37,7 +37,7 @@ BATCH = 64
 
 def config():
     entry = catalog.open_model("dcgan")
-    return entry, changed(entry.presets["quick"], {"width": 64, "batch": BATCH, "images": 10**9}, "benchmark")
+    return entry, changed(entry.presets["quick"], {"width": 64, "discriminator_width": 64, "batch": BATCH, "images": 10**9}, "benchmark")
 
 
 class PilImages(torch.utils.data.Dataset):

@@ -15,7 +15,6 @@ from ganvas.data.open import kind_of, open_data
 from ganvas.diagnostics.attach import observers
 from ganvas.diagnostics.progress import ScanProgress
 from ganvas.diagnostics.report import REPORT
-from ganvas.diagnostics.rows import truncate_rows
 from ganvas.engine import ranks as peers
 from ganvas.engine import rundir
 from ganvas.engine.budget import images_for
@@ -151,8 +150,6 @@ class _Session:
                 if found
                 else f"{self.path} has no checkpoint yet: starting from its configuration"
             )
-            if self.ranks.first:
-                truncate_rows(self.path / rundir.METRICS, trainer.step)
         if trainer.done and (self.path / REPORT).exists():
             say(f"{self.path} is finished ({trainer.images:,} images)")
             return Run(self.path)

@@ -39,7 +39,7 @@ def test_a_pipe_gets_plain_lines(tmp_path):
     assert len(lines) == 11 and stream.getvalue().endswith("\n")
     assert all(line.isprintable() and line.isascii() for line in lines)
     assert lines[4].startswith("training:  50%, 40 of 80 images, ") and "discriminator value" in lines[4] and "left" in lines[4]
-    assert re.fullmatch(r"finished at 80 images: 0:\d\d, [\d,]+ images/s\. discriminator value .*generator cost .*", lines[-1])
+    assert re.fullmatch(r"finished at 80 images: \d+:\d\d, [\d,]+ images/s\. discriminator value .*generator cost .*", lines[-1])
 
 
 def test_lines_come_now_and_then(monkeypatch):

@@ -2,8 +2,6 @@
 
 import time
 
-import pytest
-
 from ganvas.diagnostics.recorder import MetricsObserver
 from ganvas.diagnostics.rows import read_rows
 from ganvas.engine.observers import Observer, Verdict
@@ -76,4 +74,4 @@ def test_a_roll_back_replaces_its_rows_and_keeps_the_clock(tmp_path):
     assert [row["step"] for row in rows] == list(range(1, 11))
     seconds = [row["seconds"] for row in rows]
     assert seconds == sorted(seconds)
-    assert rows[-1]["seconds"] == pytest.approx(observers["metrics"].state()["seconds"], abs=1.0)
+    assert rows[0]["seconds"] < rows[-1]["seconds"] <= observers["metrics"].state()["seconds"]

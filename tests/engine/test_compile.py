@@ -13,7 +13,8 @@ from tests.engine.toys import Toy, plan, tensors, trainer
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # torch's compiler warns of torch
+    # What torch's compiler says of torch.
+    pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning", "ignore:The .grad attribute:UserWarning"),
     pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, which this machine lacks"),
 ]
 

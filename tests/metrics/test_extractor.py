@@ -91,9 +91,9 @@ def test_protocol_says_what_a_number_needs(extractor, digits, held_out):
 
 def test_second_time_is_read_from_the_cache(extractor, digits, held_out, classifier_cache):
     watch = Watch()
-    started = time.perf_counter()
+    started = time.process_time()  # not the clock on the wall: the machine may be busy
     again = classifier_for(digits, held_out, cache=classifier_cache, progress=watch)
-    assert time.perf_counter() - started < 1.0 and watch.tasks == []
+    assert time.process_time() - started < 1.0 and watch.tasks == []
     assert again.hash == extractor.hash and again.protocol == extractor.protocol
     images = all_images(held_out)[:20]
     assert torch.equal(again.features(images), extractor.features(images))

@@ -36,7 +36,7 @@ def _seconds_per_image(trial: Trainer, stage: int, warm: int = 3, least: float =
     trial.enter()
     samples: list[float] = []
     began = time.perf_counter()
-    # Every rank takes as many steps as the one that wants most: clocks differ, and a rank that stopped earlier would be waited for for ever.
+    # Every rank takes as many steps as the one that wants most: a rank that stopped earlier would be waited for in vain.
     while trial.ranks.highest(int(len(samples) < warm + 5 or time.perf_counter() - began < least), trial.machine.device):
         trial.stage, images, start = stage, trial.images, time.perf_counter()
         trial.play()

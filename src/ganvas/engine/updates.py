@@ -49,7 +49,8 @@ class Updates:
     def apply(
         self, phase: Phase, seed: int, clock: Clock, batches: Sequence[Batch], scratch: Sequence[dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Play a phase once on this rank's micro-batches. Returns terms, diagnostics and the gradient norm, means over the batch."""
+        """Play a phase once on this rank's micro-batches. Returns terms, diagnostics (as
+        `watch/NAME`) and the gradient norm, means over the batch."""
         self._select(phase)
         optimizer = self.optimizers[phase.optimizer]
         optimizer.zero_grad(set_to_none=True)
@@ -77,7 +78,8 @@ class Updates:
             self.guard.raise_if_failed()
         with torch.no_grad():
             self._model.after_update(phase, {name: mean[name] for name in watched}, _join(scratch))
-        return mean | {"gradient norm": norm}
+        shown = {f"watch/{name}" if name in watched else name: value for name, value in mean.items()}
+        return shown | {"gradient norm": norm}
 
     def _loss(self, phase: Phase, seed: int, clock: Clock, batch: Batch, micro: int, scratch: dict[str, Tensor]) -> Loss:
         part, device = self._ranks.rank * self._accumulate + micro, self._machine.device

@@ -20,8 +20,8 @@ Differences from the paper. Its numbers are those of the authors' published MNIS
 in [-1, 1] and the generator ends in tanh (there: [0, 1] and a sigmoid); its output bias starts at 0 (there: at the pixels' marginal
 log-odds); points get a linear output. All training images are used (there: the first 50,000). The learning rate has no lower limit
 (there 1e-6, which 250 epochs do not reach). The authors' code halves V for the discriminator: plain gradient descent at rate 0.1 on
-V / 2 is written here as rate 0.05 on V. The `textbook` preset is the small network of the well-known Keras chapter; there the
-discriminator takes two half-batches in turn, here one update on a batch of each kind.
+V / 2 is written here as rate 0.05 on V. The `textbook` preset is the small network of the well-known Keras chapter, on
+batches of 64; there the discriminator takes a half-batch of 16 reals and one of 16 fakes in turn, here both in one update.
 
 What to expect. Digits that can be read but carry salt-and-pepper noise, after a few minutes; modes come and go. On 2-D mixtures every
 mode is found if both players are of equal strength. D(x) and D(G(z)) near 1/2 mean balance, not quality.
@@ -295,6 +295,8 @@ PRESETS = {
         generator_norm=0.1,
         discriminator_widths=(512, 512),
         dropout=0.3,
+        lr_generator=5e-4,
+        lr_discriminator=5e-4,
         decay_from=0.67,
         ema_half_life=10_000.0,
     ),

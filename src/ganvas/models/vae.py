@@ -92,7 +92,7 @@ class Config:
     weight_decay: float = 1 / 60_000
     """Weight decay of Adagrad or Adam: the N(0, I) prior of all parameters, shared among 60,000 examples (section 5)."""
     init: float | None = 0.01
-    """First weights ~ N(0, v^2), biases 0 (section 5); None takes torch's default."""
+    """First weights ~ N(0, v^2), biases 0 (section 5: "N(0, 0.01)", read as v = 0.01); None takes torch's default."""
     ema_half_life: float | None = None
     """Sample from an average of the weights that forgets half in so many images; None, as in the paper: no average."""
 
@@ -252,7 +252,7 @@ PRESETS = {
         images=1_200_000,
         hidden=(500, 500),
         activation="relu",
-        binarise="threshold",
+        binarise="draw",
         lr=1e-3,
         betas=(0.9, 0.999),
         decay_from=0.5,

@@ -13,7 +13,7 @@ Shapes: B batch, Z code, C channels, H x W the data's size, h x w the smallest m
 (B, C, h 2^n, w 2^n), points (B, D), scores f (B,).
 
     images   generator z -> h x w x 4F -> 2F -> F -> C, critic C -> F -> 2F -> 4F -> 1, 5 x 5 kernels, stride 2   (n = 3; F = `width`)
-    points   both: three hidden layers of F ReLU units
+    points   both three hidden layers of F ReLU units
 
 The critic has no batch normalisation: the penalty is on the gradient by each sample, and normalisation would mix the samples.
 
@@ -249,7 +249,17 @@ class WGANGP(GenerativeModel, Latent):
 PRESETS = {
     "paper": Config(),
     "paper-points": Config(images=100_000 * 5 * 256, batch=256, z=2, width=512, penalty_weight=0.1),
-    "quick": Config(images=600_000, batch=64, critic_steps=2, width=32, kernel=4, decay_from=0.67, ema_half_life=10_000.0),
+    "quick": Config(
+        images=600_000,
+        batch=64,
+        critic_steps=2,
+        width=32,
+        kernel=4,
+        lr_generator=5e-4,
+        lr_critic=5e-4,
+        decay_from=0.67,
+        ema_half_life=10_000.0,
+    ),
     "quick-points": Config(
         images=1_152_000,
         batch=256,
