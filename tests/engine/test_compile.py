@@ -34,7 +34,7 @@ class Penalised(Toy):
     """With a second-order term, which compiled networks leave to the eager ones."""
 
     def __init__(self):
-        super().__init__(dropout=0.0)
+        super().__init__(dropout=0.0, norm=False)
         self.generator, self.critic = Network(self.generator), Network(self.critic)
 
     def lazy_loss(self, step):

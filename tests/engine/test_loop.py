@@ -241,5 +241,5 @@ def test_a_tensor_that_is_hidden_from_the_checkpoint_is_found(tmp_path):
     before = facts(t.model)
     t.play()
     t.save()
-    assert unsaved(t, load(Checkpoints(tmp_path).paths()[0]).tensors) == [".model.'last'.'fake'"] or True
+    assert unsaved(t, load(Checkpoints(tmp_path).paths()[0]).tensors) == [".model.last.'fake'"]
     assert facts(t.model) != before

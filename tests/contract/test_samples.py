@@ -1,0 +1,147 @@
+"""What a model gives: samples of the data's form, that know neither their batch nor leave a trace, and what its capabilities promise."""
+
+import json
+
+import pytest
+import torch
+
+from ganvas.data.batch import DataSpec
+from ganvas.engine.capabilities import Complete, Encode, Latent, LogProbability
+from ganvas.engine.contract import Condition
+from ganvas.engine.draws import SampleDraws
+from ganvas.engine.sampling import draw, interpolate
+from ganvas.errors import GanvasError
+from ganvas.run import build
+from tests.engine.toys import assert_equal, tensors
+from tests.walk import facts
+
+KINDS = {"images": (1, 8, 8), "points": (2,), "tokens": (5,)}
+
+
+def are_samples(samples, n, spec):
+    assert samples.shape == (n, *spec.shape)
+    if spec.kind == "tokens":
+        assert samples.dtype == torch.int64 and samples.min() >= 0 and samples.max() < len(spec.vocabulary)
+    else:
+        assert samples.dtype == torch.float32 and torch.isfinite(samples).all()
+    if spec.kind == "images":
+        assert samples.min() >= -1 and samples.max() <= 1
+
+
+def test_builds(game):
+    model = game.model()
+    assert sum(p.numel() for p in model.parameters()) > 0
+    for name, tensor in model.state_dict().items():
+        assert torch.isfinite(tensor).all(), name
+    json.dumps(game.spec.to_json())
+
+
+def test_builds_alike_from_one_seed(game):
+    assert_equal(dict(game.model().state_dict()), dict(game.model().state_dict()))
+
+
+def test_data_of_another_kind_is_refused(game):
+    for kind in KINDS.keys() - set(game.entry.card.data):
+        with pytest.raises(GanvasError, match=f"takes .*{game.kind}.*{kind}"):
+            build(game.entry, game.config, DataSpec(kind=kind, shape=KINDS[kind], classes=("a", "b"), vocabulary=("a", "b")))
+
+
+def test_samples_have_form_and_range_before_and_after_steps(game):
+    t = game.trainer()
+    are_samples(draw(t.averaged.model, game.entry.card, 5, seed=0), 5, game.spec)
+    for _ in range(3):
+        t.play()
+    are_samples(draw(t.averaged.model, game.entry.card, 5, seed=0), 5, game.spec)
+    are_samples(draw(t.averaged.model, game.entry.card, 1, seed=0), 1, game.spec)
+
+
+@pytest.mark.parametrize("shape", [(3, 11, 13), (1, 28, 28), (2, 9, 6)], ids=str)
+def test_samples_have_the_native_size(game, shape):
+    """Whatever the size of the images, samples have it, unless the model says that it cannot take it."""
+    if game.kind != "images":
+        pytest.skip("not of images")
+    spec = DataSpec(kind="images", shape=shape, classes=game.spec.classes)
+    try:
+        model = build(game.entry, game.config, spec)
+    except GanvasError:
+        return
+    are_samples(draw(model.eval(), game.entry.card, 2, seed=0), 2, spec)
+
+
+def test_sampling_mutates_nothing(game):
+    t = game.trainer()
+    t.play()
+    tensors_before, training = tensors(t), facts(t.model)
+    averaged = facts(t.averaged.model)
+    modes = [module.training for module in (*t.model.modules(), *t.averaged.model.modules())]
+    draw(t.averaged.model, game.entry.card, 8, seed=0)
+    assert_equal(tensors_before, tensors(t))
+    assert facts(t.model) == training and facts(t.averaged.model) == averaged
+    assert [module.training for module in (*t.model.modules(), *t.averaged.model.modules())] == modes
+
+
+def test_a_sample_does_not_depend_on_its_batch(game):
+    t = game.trainer()
+    t.play()
+    model, card = t.averaged.model, game.entry.card
+    eight = draw(model, card, 8, seed=3)
+    torch.testing.assert_close(draw(model, card, 4, seed=3), eight[:4], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(draw(model, card, 2, seed=3, indices=[6, 1]), eight[[6, 1]], rtol=1e-5, atol=1e-5)
+
+
+def test_samples_follow_their_seed(game):
+    t = game.trainer()
+    for _ in range(2):
+        t.play()
+    model, card = t.averaged.model, game.entry.card
+    torch.manual_seed(1)
+    first = draw(model, card, 8, seed=3)
+    torch.manual_seed(2)
+    assert torch.equal(draw(model, card, 8, seed=3), first)
+    assert not torch.equal(draw(model, card, 8, seed=4), first)
+    assert len(torch.unique(first, dim=0)) > 1
+
+
+def test_labels_matter_or_are_refused(game):
+    model, card = game.model().eval(), game.entry.card
+    if "labels" in card.conditions and game.spec.classes:
+        first, second = (draw(model, card, 4, seed=0, labels=[label]) for label in (0, 1))
+        are_samples(first, 4, game.spec)
+        assert not torch.equal(first, second)
+        mixed = draw(model, card, 4, seed=0, labels=[0, 1])
+        torch.testing.assert_close(mixed, torch.stack([first[0], second[1], first[2], second[3]]), rtol=1e-5, atol=1e-5)
+    else:
+        condition = Condition(labels=torch.tensor([0, 1]))
+        with torch.no_grad(), pytest.raises(GanvasError, match="not conditional|label"):
+            model.sample(2, condition=condition, rng=SampleDraws(0))
+        with pytest.raises(GanvasError, match="--labels"):
+            draw(model, card, 2, seed=0, labels=[0, 1])
+
+
+def test_capabilities_do_what_they_say(game):
+    t = game.trainer()
+    t.play()
+    model, batch = t.averaged.model, game.examples.batch(torch.arange(6))
+    with torch.no_grad():
+        if isinstance(model, Latent):
+            z = model.draw(6, SampleDraws(0))
+            assert z.shape[0] == 6 and z.dim() == 2 and model.prior in ("normal", "uniform")
+            assert model.prior == "normal" or (z.min() >= -1 and z.max() <= 1)
+            are_samples(model.decode(z), 6, game.spec)
+            assert torch.equal(model.decode(z), model.decode(z))
+            are_samples(interpolate(model, rows=2, steps=3, seed=0), 6, game.spec)
+        if isinstance(model, Encode):
+            codes = model.encode(batch)
+            assert codes.shape[0] == 6 and torch.isfinite(codes).all()
+            if isinstance(model, Latent):
+                are_samples(model.decode(codes), 6, game.spec)
+        if isinstance(model, LogProbability):
+            nats = model.log_probability(batch, SampleDraws(0))
+            assert nats.shape == (6,) and torch.isfinite(nats).all()
+        if isinstance(model, Complete):
+            given = batch[game.kind]
+            mask = torch.zeros_like(given)
+            mask[:, ..., : given.shape[-1] // 2] = 1
+            completed = model.complete(given, mask, rng=SampleDraws(0))
+            are_samples(completed, 6, game.spec)
+            torch.testing.assert_close(completed * mask, given * mask)
