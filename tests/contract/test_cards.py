@@ -78,12 +78,12 @@ def test_the_model_is_one_final_class_that_says_what_it_is(name):
     entry = catalog.open_model(name)
     assert issubclass(entry.model, GenerativeModel) and not inspect.isabstract(entry.model)
     assert entry.model.__final__ and entry.model.__doc__ and entry.config.__doc__
-    games = [
+    games = {
         thing
         for thing in vars(import_module(f"ganvas.models.{name}")).values()
         if inspect.isclass(thing) and issubclass(thing, GenerativeModel) and thing is not GenerativeModel
-    ]
-    assert games == [entry.model]
+    }
+    assert games == {entry.model}
 
 
 def test_a_misspelled_name_is_answered_by_the_nearest(name):

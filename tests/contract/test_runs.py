@@ -19,7 +19,9 @@ WORKER = str(Path(workers.__file__))
 
 def launch(*command):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *map(str, command)], env=environment, text=True, capture_output=True, timeout=60 + 30 * len(GAMES))
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], env=environment, text=True, capture_output=True, timeout=60 + 30 * len(GAMES)
+    )
     assert done.returncode == 0, done.stderr
 
 

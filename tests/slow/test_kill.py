@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -13,54 +12,49 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+GANVAS = [sys.executable, "-m", "ganvas.cli.main"]
+TRAIN = [*GANVAS, "train", "dcgan", "--data", "digits", "--preset", "tiny", "--images", "24000", "--save-every", "400", "--threads", "1"]
 KILLS = 50
-TRAIN = ["-m", "ganvas.cli.main", "train", "dcgan", "--data", "digits", "--preset", "tiny", "--save-every", "400", "--grid-every", "4000"]
 
 
-def command(arguments, cwd):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GANVAS_CACHE": str(cwd / "cache")}
-    return subprocess.Popen(
-        [sys.executable, *arguments], cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+def start(command, folder: Path) -> subprocess.Popen:
+    environment = os.environ | {"GANVAS_CACHE": str(folder / "cache")}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def final_sums(run: Path) -> dict[str, str]:
-    newest = sorted((run / "checkpoints").glob("step-*"))[-1]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in newest.glob("*.safetensors")} | {"step": newest.name}
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+
+
+def end_of(run: Path) -> dict[str, str]:
+    """SHA-256 of every tensor file of the newest checkpoint."""
+    newest = sorted((run / "checkpoints").glob("step-????????????"))[-1]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in newest.glob("*.safetensors")} | {"at": newest.name}
 
 
 def test_kill_9_at_fifty_random_moments(tmp_path):
-    images = "24000"
-    whole = command([*TRAIN, "--images", images, "--run", "whole"], tmp_path)
-    start = time.perf_counter()
-    _, errors = whole.communicate(timeout=600)
-    assert whole.returncode == 0, errors
-    lasted = time.perf_counter() - start
-    killed, moments = tmp_path / "killed", random.Random(0)
-    kills = 0
-    process = command([*TRAIN, "--images", images, "--run", "killed"], tmp_path)
-    while True:
-        try:
-            process.wait(timeout=moments.uniform(1.0, max(3.0, lasted / 3)) if kills < KILLS else 600)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-        else:
-            assert process.returncode == 0, process.stderr.read()
-            if kills >= 8:  # finished: that many kills fitted into the run
+    began = time.perf_counter()
+    finish(start([*TRAIN, "--run", "whole"], tmp_path))
+    lasted = time.perf_counter() - began
+    moments, kills, killed = random.Random(0), 0, 0
+    while kills < KILLS:
+        # A run of its own whenever the one before has come to its end between two kills.
+        killed += 1
+        run = tmp_path / f"run-{killed}"
+        process = start([*TRAIN, "--run", run.name], tmp_path)
+        while True:
+            try:
+                process.wait(timeout=moments.uniform(0.5, lasted / 2))
                 break
-        if not (killed / "config.json").exists():  # killed before the run existed
-            process = command([*TRAIN, "--images", images, "--run", "killed"], tmp_path)
-        else:
-            process = command([*TRAIN[:2], "resume", "killed"], tmp_path)
-            if process.poll() is None and final_exists(killed, tmp_path / "whole"):
-                process.wait()
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+            begun = (run / "config.json").exists()
+            process = start([*GANVAS, "resume", run.name] if begun else [*TRAIN, "--run", run.name], tmp_path)
+            if kills >= KILLS:
                 break
-    print(f"\n{kills} kills")
-    assert final_sums(killed) == final_sums(tmp_path / "whole")
-
-
-def final_exists(run: Path, whole: Path) -> bool:
-    last = sorted((whole / "checkpoints").glob("step-*"))[-1].name
-    return (run / "checkpoints" / last / "manifest.json").exists()
+        finish(process)
+        assert end_of(run) == end_of(tmp_path / "whole"), f"run {killed}, after {kills} kills"
+    print(f"\n{kills} kills in {killed} runs")

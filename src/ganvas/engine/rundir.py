@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import platform
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -31,11 +33,18 @@ def create(path: Path, config: Mapping[str, Any]) -> None:
         raise GanvasError(f"--run {path}: already holds a run; continue it with `ganvas resume {path}` or name another directory")
     if path.is_dir() and any(path.iterdir()):
         raise GanvasError(f"--run {path}: the directory is not empty; name another")
+    staged: Path | None = None  # written beside its place and renamed, so that a run is there whole or not at all
     try:
-        (path / SAMPLES).mkdir(parents=True)
-        replace_json(path / ENVIRONMENT, environment())
-        replace_json(path / CONFIG, config)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        staged.chmod(0o755)
+        (staged / SAMPLES).mkdir()
+        replace_json(staged / ENVIRONMENT, environment())
+        replace_json(staged / CONFIG, config)
+        os.rename(staged, path)
     except OSError as error:
+        if staged is not None:
+            shutil.rmtree(staged, ignore_errors=True)
         raise GanvasError(f"--run {path}: cannot be written ({error})") from error
 
 

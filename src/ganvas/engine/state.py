@@ -52,6 +52,8 @@ def restore(trainer: "Trainer", checkpoints: Checkpoints) -> bool:
     found = checkpoints.newest(warn=lambda message: print(message, file=sys.stderr, flush=True))
     if found is None:
         return False
+    lacking = [name for name in (*COUNTERS, "observers", "config") if name not in found.state]
+    require(not lacking, f"{found.path}: its state lacks {', '.join(lacking)}; it was not written by this version")
     refuse_changes(found.state["config"], trainer.identity)
     for name in COUNTERS:
         setattr(trainer, name, int(found.state[name]))

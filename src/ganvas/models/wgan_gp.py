@@ -251,13 +251,13 @@ PRESETS = {
     "paper-points": Config(images=100_000 * 5 * 256, batch=256, z=2, width=512, penalty_weight=0.1),
     "quick": Config(
         images=600_000,
-        batch=64,
+        batch=32,
         critic_steps=2,
         width=32,
         kernel=4,
         lr_generator=5e-4,
         lr_critic=5e-4,
-        decay_from=0.67,
+        decay_from=0.8,
         ema_half_life=10_000.0,
     ),
     "quick-points": Config(
