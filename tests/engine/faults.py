@@ -85,7 +85,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen:
     return subprocess.Popen(command(code, *arguments), text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
-def run(code: str, *arguments: object, timeout: float = 60) -> str:
+def run(code: str, *arguments: object, timeout: float = 240) -> str:
     """The output of such a process; its failure is the test's."""
     process = start(code, *arguments)
     try:
@@ -97,7 +97,7 @@ def run(code: str, *arguments: object, timeout: float = 60) -> str:
     return out
 
 
-def two(script: Path, *arguments: object, timeout: float = 240) -> list[int]:
+def two(script: Path, *arguments: object, timeout: float = 500) -> list[int]:
     """The exit statuses of two processes of a script, started as torchrun starts them, one thread each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,5 +1,6 @@
 """What each rank does in the tests of `test_ranks.py`; started by torchrun with a folder and the name of a part."""
 
+import faulthandler
 import json
 import os
 import signal
@@ -52,9 +53,9 @@ def small(ranks: Ranks) -> dict[str, object]:
     uneven = [torch.full((2, 3), float(ranks.rank)).t(), torch.tensor(float(ranks.rank * 4)), torch.zeros(0), pool.float()]
     ranks.mean_(uneven)
     values = {
-        "mean": float(mean),
-        "gradient": float(gradient[0]),
-        "second": float(second[0]),
+        "mean": mean.item(),
+        "gradient": gradient[0].item(),
+        "second": second[0].item(),
         "gathered": [each.tolist() for each in ranks.gather(pool)],
         "gathered flags": [each.tolist() for each in ranks.gather(torch.tensor([ranks.rank == 1]))],
         "averaged": [each.tolist() for each in uneven],
@@ -88,6 +89,7 @@ def resumed(ranks: Ranks, folder: Path) -> None:
 PARTS = {"whole": whole, "killed": killed, "resumed": resumed}
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(400, exit=True)  # a rank that waits in vain says where
     torch.set_num_threads(1)
     with joined() as joined_ranks:
         for part in sys.argv[2:]:

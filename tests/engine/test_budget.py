@@ -31,16 +31,30 @@ def test_too_short_a_time_is_still_a_run():
     assert scaled(1e-9, [100], [1.0]) == 1
 
 
+class Sleepy(Toy):
+    """The toy with a known least time: 5 ms for each of the two critic updates of a step of 16 images."""
+
+    def critic_loss(self, step):
+        time.sleep(0.005)
+        return super().critic_loss(step)
+
+
 @pytest.fixture(scope="module")
 def probed():
     torch.set_num_threads(1)
-    model = Toy(stages=2)
+    model = Sleepy(stages=2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     training, entered = model.training, list(model.entered)
-    images = images_for(0.02, model, points(), plan(budget=300), MACHINE, Ranks())
+    images = images_for(2.0, model, points(), plan(budget=300), MACHINE, Ranks())
     assert (model.training, model.entered) == (training, entered)
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     return model, before, images
+
+
+def test_the_time_of_a_step_is_measured(probed):
+    """Sleeping bounds the images from above; a busy machine may lower them, by a factor of fifty at the very most."""
+    most = SHARE * 120 / (0.010 / 16)
+    assert most / 50 < probed[2] <= most
 
 
 def test_the_probe_leaves_the_model_as_it_was(probed):
@@ -57,13 +71,3 @@ def test_the_run_after_a_probe_is_the_run_without_one(probed):
             t.play()
     a, b = (t.model.state_dict() for t in runs)
     assert all(torch.equal(a[name], b[name]) for name in a)
-
-
-def test_the_images_take_about_the_time_that_was_asked_for(probed):
-    _, _, images = probed
-    t = Trainer(Toy(stages=2), points(), plan(budget=images), MACHINE)
-    began = time.perf_counter()
-    while not t.done:
-        t.play()
-    seconds = time.perf_counter() - began
-    assert 0.2 < seconds / (SHARE * 0.02 * 60) < 5  # wide, as other work may share the processor

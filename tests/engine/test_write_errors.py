@@ -87,7 +87,7 @@ print(message)
 """
     )
     inside = ["sh", "-c", f'{mount} && exec "$@"', "sh", *command(code, tmp_path)]
-    done = subprocess.run([*alone, *inside], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*alone, *inside], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0 and "no space left on device" in done.stdout.lower(), done.stdout + done.stderr
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ganvas.cli.parse import parse
 
 SAMPLES = 1000
-IMAGES = 200_000
+IMAGES = 120_000
 LEAST_ACCURACY, LEAST_SHARE, LEAST_CONFIDENCE = 0.97, 0.03, 0.8
 
 

@@ -9,7 +9,7 @@ Objective (Goodfellow et al. 2014, equation 1 and section 3, non-saturating), wi
 
 Shapes: B batch, Z code, C channels, H x W the data's size, h x w the smallest maps, n levels; z (B, Z), images (B, C, H, W), canvas
 (B, C, h 2^n, w 2^n), logits (B,). Both networks work on the canvas: the paper's 64 x 64 is 4 x 4 doubled four times, 28 x 28 digits are
-padded to 32 = 4 * 2^3 by repeating their edge pixels, and samples are cropped back.
+padded to 32 = 4 * 2^3 by repeating their edge pixels, and samples are cropped back; 8 x 8 is 2 x 2 doubled twice.
 
     generator        z -> h x w x 8F -> .. -> 4F -> 2F -> F -> C   (F = `width`; the paper's 64 x 64 network has 1024-512-256-128)
     discriminator    the mirror image, ending in one linear unit

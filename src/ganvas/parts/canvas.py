@@ -28,13 +28,14 @@ class Canvas:
 
     @staticmethod
     def fit(height: int, width: int, *, levels: int | None = None, base: int = 4) -> "Canvas":
-        """The smallest canvas of `levels` doublings; without `levels`, as many as bring the shorter side nearest to `base`.
+        """The smallest canvas of `levels` doublings; without `levels`, as many as bring the shorter side nearest to `base`,
+        and at least two: a critic of a single convolution sees no shape.
 
         28 x 28 gives 32 = 4 * 2^3; 64 x 64 gives 4 * 2^4; 48 x 64 gives 3 x 4 * 2^4; 20 x 44 gives 5 x 11 * 2^2.
         """
         require(min(height, width) >= 1, f"images must have at least one pixel a side, not {height} x {width}")
         if levels is None:
-            levels = max(1, round(math.log2(min(height, width) / base)))
+            levels = max(2, round(math.log2(min(height, width) / base)))
         return Canvas(height=height, width=width, base=(-(-height // 2**levels), -(-width // 2**levels)), levels=levels)
 
     @property
