@@ -79,7 +79,9 @@ def compare_points(
 
 def _training_examples(data: Any, reference: Examples, resolution: int | None) -> Examples:
     """What the classifier is trained on: the training split where the source has one."""
-    return open_data(data, split="train", resolution=resolution) if "train" in splits(data) else reference
+    if reference.split == "train" or "train" not in splits(data):
+        return reference
+    return open_data(data, split="train", resolution=resolution)
 
 
 def _samples(path: Path, seed: int, device: str) -> Samples:
@@ -91,7 +93,7 @@ def _samples(path: Path, seed: int, device: str) -> Samples:
         return Samples(count=None, batches=_drawn(run, seed), resolution=run.settings["run"]["resolution"], weights=weights)
     if path.suffix == ".npz":
         array = read_array(path)
-        return Samples(count=len(array), batches=lambda n: iter(array[:n].split(BATCH)), weights=f"file {path.name}")
+        return Samples(count=len(array), batches=lambda n: iter(array[_some(len(array), n)].split(BATCH)), weights=f"file {path.name}")
     folder = open_data(str(path), split=None)
     require(folder.spec.kind == "images", f"{path}: holds no images")
     return Samples(count=len(folder), batches=_read(folder), weights=f"folder {path.name}")
@@ -109,7 +111,14 @@ def _drawn(run: Run, seed: int) -> Callable[[int], Iterator[Tensor]]:
 
 
 def _read(folder: Examples) -> Callable[[int], Iterator[Tensor]]:
-    return lambda count: (folder.batch(rows).images for rows in torch.arange(min(count, len(folder))).split(BATCH))
+    return lambda count: (folder.batch(rows).images for rows in _some(len(folder), count).split(BATCH))
+
+
+def _some(available: int, wanted: int) -> Tensor:
+    """All row numbers, or a fixed random choice of them in ascending order: files are often sorted by class."""
+    if wanted >= available:
+        return torch.arange(available)
+    return torch.randperm(available, generator=torch.Generator().manual_seed(0))[:wanted].sort().values
 
 
 def read_array(path: Path) -> Tensor:
