@@ -159,9 +159,9 @@ class _Session:
         outcome = trainer.run()
         if outcome == "interrupted":
             say(f"interrupted at image {trainer.images:,}; the checkpoint is saved: continue with `ganvas resume {self.path}`")
-            if trainer.signals.received == signal.SIGINT:
+            if (trainer.signal or trainer.signals.received) == signal.SIGINT:
                 raise KeyboardInterrupt
-            raise SystemExit(128 + trainer.signals.received)
+            raise SystemExit(128 + (trainer.signal or trainer.signals.received))
         return Run(self.path)
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.contract import workers
-from tests.contract.games import GAMES, SAVED, STEPS
+from tests.contract.games import GAMES, STEPS
 from tests.contract.workers import contents
 from tests.engine.faults import ROOT
 
@@ -29,11 +29,7 @@ def launch(*command):
 def resumed(tmp_path_factory):
     """Every game for two steps, saved, and taken up by one new process."""
     folder = tmp_path_factory.mktemp("resumed")
-    for game in GAMES:
-        t = game.trainer(folder=folder / str(game))
-        for _ in range(SAVED):
-            t.play()
-        t.save()
+    workers.each(folder, "saved", lambda game: workers.saved(game, folder))
     launch(WORKER, "resume", folder)
     return folder
 
@@ -58,6 +54,7 @@ def differing(a, b):
 
 
 def test_resuming_in_a_new_process_changes_no_bit(game, resumed):
+    left(resumed, game, "saved")
     t = game.trainer()
     for _ in range(STEPS):
         t.play()

@@ -19,6 +19,14 @@ from tests.contract.games import GAMES, SAVED, STEPS, Game
 from tests.engine.toys import tensors
 
 
+def saved(game: Game, folder: Path) -> Trainer:
+    t = game.trainer(folder=folder / str(game))
+    while t.step < SAVED:
+        t.play()
+    t.save()
+    return t
+
+
 def resumed(game: Game, folder: Path) -> Trainer:
     t = game.trainer(folder=folder / str(game))
     assert t.restore() and t.step == SAVED

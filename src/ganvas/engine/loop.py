@@ -86,6 +86,8 @@ class Trainer:
         self._parts = self.ranks.count * plan.accumulate
         self._ends = stage_ends(self.stages, plan.budget)
         self._order = Order(len(examples), plan.seed)
+        self.signal = 0  # the signal that all ranks stop for
+        self._asked = Verdict.GO_ON
         self._entered, self._saved_at = False, -1
         for stage in self.stages:
             fits = stage.batch % self._parts == 0
@@ -192,13 +194,18 @@ class Trainer:
                 message(observer)
 
     def _consult(self, row: Row | None) -> tuple[Verdict, int]:
-        """What observers ask for and the signal that came (0 for none): the same answer on all ranks."""
-        verdict = Verdict.GO_ON
+        """What observers ask for and the signal that came (0 for none): the same answer on all ranks.
+
+        Asking makes the host wait for the device, so several CUDA ranks ask at every 16th step only.
+        """
         with suppress(Interrupted):  # the flag stays set and is agreed on below
             for observer in self.observers.values():
-                verdict = max(verdict, observer.after_step(self, row), key=lambda v: v.value)
-        code = self.ranks.highest(self.signals.received * 8 + verdict.value, self.machine.device)
-        return Verdict(code % 8), code // 8
+                self._asked = max(self._asked, observer.after_step(self, row), key=lambda verdict: verdict.value)
+        if self.ranks.count > 1 and self.machine.device.type == "cuda" and self.step % 16 and not self.done:
+            return Verdict.GO_ON, 0
+        code = self.ranks.highest(self.signals.received * 8 + self._asked.value, self.machine.device)
+        self._asked, self.signal = Verdict.GO_ON, code // 8
+        return Verdict(code % 8), self.signal
 
     def _roll_back(self) -> None:
         """Repeat from the newest checkpoint with other random numbers."""
