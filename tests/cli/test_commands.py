@@ -7,7 +7,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import ganvas
 from ganvas import catalog
@@ -83,6 +85,20 @@ def test_a_budget_in_minutes_becomes_images(tmp_path):
     assert main(["train", "gan", "--data", "ring", "--preset", "tiny", "--minutes", "0.02", "--run", "r"]) == 0
     config = json.loads((tmp_path / "r" / "config.json").read_text())
     assert config["resolved"]["images"] > 32 and config["run"]["minutes"] == 0.02
+
+
+def test_two_processes_of_torchrun_are_one_with_two_micro_batches(tmp_path):
+    train = ["train", "gan", "--data", "ring", "--preset", "tiny", "--images", "64", "--threads", "1"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--", "ganvas.cli.main"]
+    done = subprocess.run([*launch, *train, "--run", "two"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run directory") == 1
+    assert main([*train, "--accumulate", "2", "--run", "one"]) == 0
+    two, one = (load_file(tmp_path / run / "checkpoints" / "step-000000000008" / "model.safetensors") for run in ("two", "one"))
+    parameters = [name for name in one if "running" not in name and "batches" not in name]
+    assert parameters
+    for name in parameters:  # batch-norm statistics are averaged over ranks, and follow one another over micro-batches
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-5)
 
 
 def test_samples_as_array_folder_and_grid(digits_run, tmp_path):

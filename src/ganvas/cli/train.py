@@ -1,5 +1,6 @@
 """Train a model on data; leaves a run directory with checkpoints, sample grids, curves and a report."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     from ganvas.api import train
 
     run = train(options.model, data=options.data, preset=options.preset, run=options.run, config=asdict(config), options=run_options)
-    print(f"run directory: {run.path}")
+    if os.environ.get("RANK", "0") == "0":
+        print(f"run directory: {run.path}")
     return 0
 
 
