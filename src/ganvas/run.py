@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ganvas import catalog
 from ganvas.data.batch import DataSpec
+from ganvas.data.examples import Examples
+from ganvas.data.open import evaluation_split, open_data
 from ganvas.engine import rundir
 from ganvas.engine.averages import load_tensors
 from ganvas.engine.config import from_json
@@ -20,14 +22,19 @@ from ganvas.engine.sampling import draw, interpolate
 from ganvas.engine.state import model_tensors
 from ganvas.errors import GanvasError, require
 
+NEEDS = {
+    "target": "data of two domains (folders trainA and trainB, or pairs side by side)",
+    "aligned": "pairs of images that belong together",
+    "single": "a single image (the path of one picture)",
+}
+
 
 def build(entry: catalog.Entry, config: Any, spec: DataSpec) -> GenerativeModel:
     """The model of a catalog entry for data of a kind it takes; otherwise an error that says what it takes."""
     wanted = " or ".join(entry.card.data)
     require(spec.kind in entry.card.data, f"{entry.name} takes {wanted}; this data is {spec.kind}")
     for view in entry.card.needs:
-        present = spec.classes if view == "labels" else view in spec.views
-        require(bool(present), f"{entry.name} needs data with {view}; this data has none")
+        require(spec.has(view), f"{entry.name} needs {NEEDS.get(view, f'data with {view}')}; this data has none")
     model: GenerativeModel = entry.model(config, spec)
     return model
 
@@ -70,6 +77,14 @@ class Run:
         """The model in evaluation mode, with averaged weights where it has an average."""
         return self._loaded[0]
 
+    @cached_property
+    def sources(self) -> Examples:
+        """The images that a translating model makes samples from: the held-out split of the run's data, or all there are."""
+        source, settings = self.settings["data"]["source"], self.settings["run"]
+        if source is None:
+            raise GanvasError(f"{self.path}: was trained on a Dataset object; its images cannot be opened again to make samples from")
+        return open_data(source, split=evaluation_split(source), resolution=settings["resolution"])
+
     @property
     def images(self) -> int:
         """Training images seen by the loaded checkpoint."""
@@ -78,7 +93,9 @@ class Run:
     def tensors(self, n: int, *, seed: int = 0, labels: Sequence[int] | None = None, indices: Sequence[int] | None = None) -> Tensor:
         """n samples as the model gives them: images (n, C, H, W) in [-1, 1], standardised points (n, D)."""
         self._check(labels)
-        return draw(self.model, self.entry.card, n, seed=seed, labels=labels, indices=indices, device=find(self.device))
+        sources = self.sources if "images" in self.entry.card.conditions else None
+        where = find(self.device)
+        return draw(self.model, self.entry.card, n, seed=seed, labels=labels, sources=sources, indices=indices, device=where)
 
     def sample(self, n: int, *, seed: int = 0, labels: Sequence[int] | None = None) -> np.ndarray:
         """n samples as users keep them: uint8 images (n, H, W, C), or float32 points (n, D) in the data's units.

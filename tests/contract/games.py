@@ -4,7 +4,7 @@ Nothing here names a model. A new kind of data needs one line in `SOURCES`.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ from ganvas.engine.devices import Machine
 from ganvas.engine.draws import key
 from ganvas.engine.loop import Plan, Trainer, stage_ends
 from ganvas.engine.ranks import Ranks
+from ganvas.engine.sampling import draw
 from ganvas.run import build
 
 SOURCES = {"images": "digits", "points": "ring"}  # embedded data of each kind
+FOR_NEEDS = {"target": "inked", "aligned": "inked-pairs", "single": "flower"}  # where a card asks for more
+RESOLUTIONS = {"flower": 24}
 STEPS, SAVED = 4, 2
 CPU = torch.device("cpu")
 
@@ -49,11 +52,21 @@ class Game:
 
     @property
     def examples(self) -> Examples:
-        return opened(self.kind)
+        needs = self.entry.card.needs
+        return opened(next((FOR_NEEDS[need] for need in FOR_NEEDS if need in needs), SOURCES[self.kind]))
 
     @property
     def spec(self) -> DataSpec:
         return self.examples.spec
+
+    @property
+    def made(self) -> DataSpec:
+        """What samples are: the data, or the second domain where samples are made from images of the first."""
+        return replace(self.spec, shape=self.spec.views["target"]) if "images" in self.entry.card.conditions else self.spec
+
+    def samples(self, model: GenerativeModel, n: int, **chosen: Any) -> Tensor:
+        """`draw`, from the game's own data where samples are made from images."""
+        return draw(model, self.entry.card, n, sources=self.examples, **chosen)
 
     def model(self) -> GenerativeModel:
         """Built with the weights that a run of seed 0 starts from."""
@@ -75,8 +88,8 @@ GAMES = [Game(name, kind) for name in catalog.names() for kind in catalog.card(n
 
 
 @functools.cache
-def opened(kind: str) -> Examples:
-    return open_data(SOURCES[kind], split="train")
+def opened(source: str) -> Examples:
+    return open_data(source, split="train", resolution=RESOLUTIONS.get(source))
 
 
 def crossing(stages: Any) -> int:

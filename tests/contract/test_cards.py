@@ -48,7 +48,7 @@ def test_the_card_is_complete(name):
     assert re.fullmatch(r"[a-z][a-z -]+", card.family)
     assert 4 <= len(card.teaches.split()) <= 12 and not card.teaches.endswith(".")
     assert card.data and set(card.data) <= SOURCES.keys()
-    assert set(card.conditions) <= {"labels", "attributes", "text"}
+    assert set(card.conditions) <= {"labels", "attributes", "text", "images"}
 
 
 def test_the_card_lists_the_capabilities_the_model_has(name):

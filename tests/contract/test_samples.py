@@ -1,12 +1,14 @@
 """What a model gives: samples of the data's form, that know neither their batch nor leave a trace, and what its capabilities promise."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from ganvas.data.batch import DataSpec
-from ganvas.engine.capabilities import Complete, Encode, Latent, LogProbability
+from ganvas.data.examples import About, MemoryImages
+from ganvas.engine.capabilities import AnySize, Complete, Edit, Encode, Latent, LogProbability, Score, Translate
 from ganvas.engine.contract import Condition
 from ganvas.engine.draws import SampleDraws
 from ganvas.engine.sampling import draw, interpolate
@@ -29,6 +31,15 @@ def are_samples(samples, n, spec):
         assert samples.min() >= -1 and samples.max() <= 1
 
 
+def noise(spec):
+    """Two random images for samples to be made from; None for data of another kind."""
+    if spec.kind != "images":
+        return None
+    channels, height, width = spec.shape
+    pixels = torch.randint(256, (2, height, width, channels), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return MemoryImages(About(spec=DataSpec(kind="images", shape=spec.shape), split="all"), pixels)
+
+
 def test_builds(game):
     model = game.model()
     assert sum(p.numel() for p in model.parameters()) > 0
@@ -49,22 +60,22 @@ def test_data_of_another_kind_is_refused(game):
 
 def test_samples_have_form_and_range_before_and_after_steps(game):
     t = game.trainer()
-    are_samples(draw(t.averaged.model, game.entry.card, 5, seed=0), 5, game.spec)
+    are_samples(game.samples(t.averaged.model, 5, seed=0), 5, game.made)
     for _ in range(3):
         t.play()
-    are_samples(draw(t.averaged.model, game.entry.card, 5, seed=0), 5, game.spec)
-    are_samples(draw(t.averaged.model, game.entry.card, 1, seed=0), 1, game.spec)
+    are_samples(game.samples(t.averaged.model, 5, seed=0), 5, game.made)
+    are_samples(game.samples(t.averaged.model, 1, seed=0), 1, game.made)
 
 
 def test_samples_have_the_native_size(game):
     """Whatever the size of the data, samples have it, unless the model says that it cannot take it."""
     for shape in SIZES[game.kind]:
-        spec = DataSpec(kind=game.kind, shape=shape, classes=game.spec.classes, vocabulary=game.spec.vocabulary)
+        spec = replace(game.spec, shape=shape, views=dict.fromkeys(game.spec.views, shape))
         try:
             model = build(game.entry, game.config, spec)
         except GanvasError:
             continue
-        are_samples(draw(model.eval(), game.entry.card, 2, seed=0), 2, spec)
+        are_samples(draw(model.eval(), game.entry.card, 2, seed=0, sources=noise(spec)), 2, spec)
 
 
 def test_sampling_mutates_nothing(game):
@@ -73,7 +84,7 @@ def test_sampling_mutates_nothing(game):
     tensors_before, training = tensors(t), facts(t.model)
     averaged = facts(t.averaged.model)
     modes = [module.training for module in (*t.model.modules(), *t.averaged.model.modules())]
-    draw(t.averaged.model, game.entry.card, 8, seed=0)
+    game.samples(t.averaged.model, 8, seed=0)
     assert_equal(tensors_before, tensors(t))
     assert facts(t.model) == training and facts(t.averaged.model) == averaged
     assert [module.training for module in (*t.model.modules(), *t.averaged.model.modules())] == modes
@@ -82,45 +93,45 @@ def test_sampling_mutates_nothing(game):
 def test_a_sample_does_not_depend_on_its_batch(game):
     t = game.trainer()
     t.play()
-    model, card = t.averaged.model, game.entry.card
-    eight = draw(model, card, 8, seed=3)
-    torch.testing.assert_close(draw(model, card, 4, seed=3), eight[:4], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(draw(model, card, 2, seed=3, indices=[6, 1]), eight[[6, 1]], rtol=1e-5, atol=1e-5)
+    model = t.averaged.model
+    eight = game.samples(model, 8, seed=3)
+    torch.testing.assert_close(game.samples(model, 4, seed=3), eight[:4], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(game.samples(model, 2, seed=3, indices=[6, 1]), eight[[6, 1]], rtol=1e-5, atol=1e-5)
 
 
 def test_samples_follow_their_seed(game):
     t = game.trainer()
     for _ in range(2):
         t.play()
-    model, card = t.averaged.model, game.entry.card
+    model = t.averaged.model
     torch.manual_seed(1)
-    first = draw(model, card, 8, seed=3)
+    first = game.samples(model, 8, seed=3)
     torch.manual_seed(2)
-    assert torch.equal(draw(model, card, 8, seed=3), first)
-    assert not torch.equal(draw(model, card, 8, seed=4), first)
+    assert torch.equal(game.samples(model, 8, seed=3), first)
+    assert not torch.equal(game.samples(model, 8, seed=4), first)
     assert len(torch.unique(first, dim=0)) > 1
 
 
 def test_labels_matter_or_are_refused(game):
     model, card = game.model().eval(), game.entry.card
     if "labels" in card.conditions and game.spec.classes:
-        first, second = (draw(model, card, 4, seed=0, labels=[label]) for label in (0, 1))
-        are_samples(first, 4, game.spec)
+        first, second = (game.samples(model, 4, seed=0, labels=[label]) for label in (0, 1))
+        are_samples(first, 4, game.made)
         assert not torch.equal(first, second)
-        mixed = draw(model, card, 4, seed=0, labels=[0, 1])
+        mixed = game.samples(model, 4, seed=0, labels=[0, 1])
         torch.testing.assert_close(mixed, torch.stack([first[0], second[1], first[2], second[3]]), rtol=1e-5, atol=1e-5)
     else:
         condition = Condition(labels=torch.tensor([0, 1]))
         with torch.no_grad(), pytest.raises(GanvasError, match="not conditional|label"):
             model.sample(2, condition=condition, rng=SampleDraws(0))
         with pytest.raises(GanvasError, match="--labels"):
-            draw(model, card, 2, seed=0, labels=[0, 1])
+            game.samples(model, 2, seed=0, labels=[0, 1])
 
 
 def test_capabilities_do_what_they_say(game):
     t = game.trainer()
     t.play()
-    model, batch = t.averaged.model, game.examples.batch(torch.arange(6))
+    model, batch = t.averaged.model, game.examples.batch(torch.arange(6) % len(game.examples))
     with torch.no_grad():
         if isinstance(model, Latent):
             z = model.draw(6, SampleDraws(0))
@@ -144,3 +155,31 @@ def test_capabilities_do_what_they_say(game):
             completed = model.complete(given, mask, rng=SampleDraws(0))
             are_samples(completed, 6, game.spec)
             torch.testing.assert_close(completed * mask, given * mask)
+
+
+def test_capabilities_on_images_do_what_they_say(game):
+    t = game.trainer()
+    t.play()
+    model, batch = t.averaged.model, game.examples.batch(torch.arange(6) % len(game.examples))
+    with torch.no_grad():
+        if isinstance(model, Score):
+            scores = model.score(batch)
+            assert scores.shape == (6,) and torch.isfinite(scores).all()
+        if isinstance(model, Translate):
+            for target in model.targets:
+                given = batch.images if target == game.spec.domains[-1] else batch["target"]
+                moved = model.translate(given, to=target, rng=SampleDraws(0))
+                assert moved.shape[0] == 6 and moved.shape[2:] == given.shape[2:] and moved.abs().max() <= 1
+            with pytest.raises(GanvasError, match="nowhere"):
+                model.translate(batch.images, to="nowhere", rng=SampleDraws(0))
+        if isinstance(model, AnySize):
+            assert model.sample_sized(2, 21, 35, rng=SampleDraws(0)).shape == (2, game.spec.shape[0], 21, 35)
+        if isinstance(model, Edit):
+            image, mask = batch.images[0], torch.zeros(game.spec.shape[1:])
+            mask[:, : mask.shape[1] // 2] = 1
+            edited = model.edit(image, mask=mask, start=None, rng=SampleDraws(0))
+            assert edited.shape == (1, *image.shape) and edited.abs().max() <= 1
+            torch.testing.assert_close(edited[0] * (1 - mask), image * (1 - mask))
+            enlarged = model.enlarge(image, factor=2.0, rng=SampleDraws(0))
+            assert enlarged.shape == (1, image.shape[0], 2 * image.shape[1], 2 * image.shape[2])
+            assert model.animate(3, start=None, rng=SampleDraws(0)).shape == (3, *image.shape)

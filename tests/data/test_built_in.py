@@ -78,4 +78,4 @@ def test_points_have_no_resolution():
 
 
 def test_the_names():
-    assert BUILT_IN == ("digits", "ring", "grid", "spiral", "two-cities")
+    assert BUILT_IN == ("digits", "inked", "inked-pairs", "ring", "grid", "spiral", "two-cities", "china", "flower")

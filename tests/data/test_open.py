@@ -32,11 +32,11 @@ def test_an_unknown_source_is_one_clear_error(source, message):
 
 
 def test_files_that_are_no_source(tmp_path):
-    save(tmp_path / "one.png", noise(1))
+    save(tmp_path / "one.tar", noise(1))
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"")
     for name, message in [
-        ("one.png", "not a zip archive"),
+        ("one.tar", "not a zip archive"),
         ("pipe", "neither a folder nor a file"),
         ("train-images-idx3-ubyte", "folder it lies"),
     ]:

@@ -15,8 +15,8 @@ class DataSpec:
     """The shape and meaning of one sample; everything a model may know about data before it sees any.
 
     `shape` is (C, H, W) for images in [-1, 1], (D,) for points, (T,) for tokens. Points are standardised: a point in the data's own
-    units is `offset + scale * x`. `views` names further tensors of a batch (a paired target, an unlabelled set) with the shape of one
-    sample of each.
+    units is `offset + scale * x`. `views` names further tensors of a batch with the shape of one sample of each: `target` is the
+    second of two `domains`, whose i-th sample belongs to the i-th of the first where the data are `aligned`. `single` data are one image.
     """
 
     kind: Literal["images", "points", "tokens"]
@@ -26,6 +26,14 @@ class DataSpec:
     views: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     offset: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    domains: tuple[str, ...] = ()
+    aligned: bool = False
+    single: bool = False
+
+    def has(self, need: str) -> bool:
+        """Whether the data provide what a card's `needs` asks for: labels, aligned pairs, a single image, or a view."""
+        facts = {"labels": bool(self.classes), "aligned": self.aligned, "single": self.single}
+        return facts[need] if need in facts else need in self.views
 
     def native(self, samples: Tensor) -> Tensor:
         """Samples as users keep them: images (N, C, H, W) in [-1, 1] become uint8 (N, H, W, C); points return to their own units."""
@@ -38,7 +46,8 @@ class DataSpec:
         return samples.detach()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values; what only some data have is left out where it is unset."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("domains", "aligned", "single")}
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> "DataSpec":

@@ -1,7 +1,8 @@
 """From what a user names to the examples a run trains on.
 
-A source is the name of a built-in set (`digits`, `ring`, `grid`, `spiral`, `two-cities`), the path of a folder of IDX files, of a folder
-or zip of images, or in Python a `torch.utils.data.Dataset` (see `user`). A folder called like a built-in set is reached as `./digits`.
+A source is the name of a built-in set (`digits`, `inked`, `inked-pairs`, `ring`, `grid`, `spiral`, `two-cities`, `china`, `flower`), the
+path of a folder of IDX files, of a folder or zip of images, of a single image, or in Python a `torch.utils.data.Dataset` (see `user`). A
+folder called like a built-in set is reached as `./digits`.
 """
 
 import os
@@ -10,14 +11,16 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from ganvas.data import digits, idx, points
+from ganvas.data import digits, idx, inked, points
 from ganvas.data.examples import Examples
 from ganvas.data.progress import Progress, Silent
 from ganvas.data.source import Request, Source
 from ganvas.data.words import shown
 from ganvas.errors import GanvasError, nearest
 
-BUILT_IN = ("digits", *points.NAMES)
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+PHOTOS = ("china", "flower")
+BUILT_IN = ("digits", *inked.NAMES, *points.NAMES, *PHOTOS)
 
 
 def open_data(
@@ -72,6 +75,12 @@ def find(source: str | os.PathLike[str] | Dataset) -> Source:
         return digits.DigitSource()
     if name in points.NAMES:
         return points.PointSource(name)
+    if name in inked.NAMES:
+        return inked.InkedSource(name)
+    if name in PHOTOS:
+        from ganvas.data.photo import PhotoSource, built_in
+
+        return PhotoSource(name, built_in(name))
     return _at(name, Path(name).expanduser())
 
 
@@ -95,8 +104,12 @@ def _at(name: str, path: Path) -> Source:
         raise GanvasError(f"'{said}' is neither a folder nor a file: pass a folder or a zip archive")
     if not os.access(path, os.R_OK):
         raise GanvasError(f"'{said}' cannot be read: permission denied")
+    if path.suffix.lower() in PICTURES:
+        from ganvas.data.photo import PhotoSource
+
+        return PhotoSource(name, path)
     if not zipfile.is_zipfile(path):
-        hint = "pass the folder it lies in" if "ubyte" in path.name else "pass a folder, a zip of images, or a built-in set"
+        hint = "pass the folder it lies in" if "ubyte" in path.name else "pass a folder, a zip of images, an image, or a built-in set"
         raise GanvasError(f"'{said}' is a file but not a zip archive: {hint} ({', '.join(BUILT_IN)})")
     from ganvas.data.images import ImageSource
 

@@ -54,7 +54,7 @@ class EvaluationObserver(Observer):
         reference = self._opened
         count = min(COUNT, len(reference))
         model, device = trainer.averaged.model, trainer.machine.device
-        samples = draw(model, self._card, count, seed=self._seed, device=device, poll=poll)
+        samples = draw(model, self._card, count, seed=self._seed, sources=reference, device=device, poll=poll)
         weights = f"averaged weights, {trainer.images:,} images seen"
         if reference.spec.kind == "points":
             native = reference.spec.native(samples)

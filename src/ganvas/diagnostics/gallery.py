@@ -217,7 +217,7 @@ class GalleryObserver(Observer):
     def _samples(self, trainer: "Trainer") -> Tensor:
         at, signals = trainer.machine.device, trainer.signals
         model, count, labels = trainer.averaged.model, self._easel.count, self._easel.labels
-        return draw(model, self._card, count, seed=self._seed, labels=labels, device=at, poll=signals.poll)
+        return draw(model, self._card, count, seed=self._seed, labels=labels, sources=trainer.examples, device=at, poll=signals.poll)
 
     def _interpolation(self, trainer: "Trainer") -> None:
         model = trainer.averaged.model

@@ -49,17 +49,52 @@ class Complete(ABC):
         """Samples (n, ...) equal to `given` where `mask` is 1."""
 
 
+class Score(ABC):
+    """The game holds data to be more or less real."""
+
+    @abstractmethod
+    def score(self, batch: Batch) -> Tensor:
+        """A number (B,) that is higher the more real the discriminator (critic, energy) holds an example to be; differentiable."""
+
+
 class Translate(ABC):
-    """Data of one domain is mapped to another."""
+    """Images of one domain are mapped to another."""
+
+    @property
+    @abstractmethod
+    def targets(self) -> tuple[str, ...]:
+        """The domains that images can be brought to."""
+
+    @property
+    @abstractmethod
+    def multiple(self) -> int:
+        """Heights and widths that can be translated are multiples of this; 0: only those of the data."""
 
     @abstractmethod
     def translate(self, images: Tensor, *, to: str, rng: Draws) -> Tensor:
-        """Images (n, C, H, W) of domain `to`."""
+        """Images (n, C, H, W) in [-1, 1] of domain `to`, of the size given."""
+
+
+class AnySize(ABC):
+    """Samples of any height and width."""
+
+    @abstractmethod
+    def sample_sized(self, n: int, height: int, width: int, *, rng: Draws) -> Tensor:
+        """Images (n, C, height, width) in [-1, 1]."""
 
 
 class Edit(ABC):
-    """An image is changed by hand and made plausible again."""
+    """An image is changed and made plausible again. Images are (C, H, W) in [-1, 1], masks (H, W) of 0 and 1."""
 
     @abstractmethod
-    def edit(self, image: Tensor, *, mask: Tensor | None, rng: Draws) -> Tensor:
-        """Images (n, C, H, W)."""
+    def edit(self, image: Tensor, *, mask: Tensor | None, start: int | None, rng: Draws) -> Tensor:
+        """The image (1, C, H, W) after the scales from `start` on (None: the model's choice) have drawn it anew; outside `mask` it stays
+        as it was."""
+
+    @abstractmethod
+    def enlarge(self, image: Tensor, *, factor: float, rng: Draws) -> Tensor:
+        """Super-resolution: the image (1, C, factor H, factor W)."""
+
+    @abstractmethod
+    def animate(self, frames: int, *, start: int | None, rng: Draws) -> Tensor:
+        """A walk of (frames, C, H, W) through samples near the image that was learned."""

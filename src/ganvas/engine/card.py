@@ -10,8 +10,9 @@ class Card:
 
     `teaches` says in about eight words what a reader learns here. `data` lists the kinds of data the model takes (images | points |
     tokens). `capabilities` names what it can do beyond sampling (see `ganvas.engine.capabilities`), `conditions` what a sample can be
-    asked for (labels | attributes | text). `needs` lists views the data must provide (labels, target, ...). `exceptions` maps the name
-    of a check of the contract suite that cannot hold for this model to the reason.
+    asked for (labels | attributes | text) or is made from (images). `needs` lists what the data must provide (labels, target, aligned,
+    single, ...: `DataSpec.has`). `exceptions` maps the name of a check of the contract suite that cannot hold for this model to the
+    reason.
     """
 
     title: str

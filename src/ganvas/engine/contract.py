@@ -104,9 +104,10 @@ class Average:
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """What a sample is asked for; `labels` (n,) int64, `attributes` (n, A), `text` n captions."""
+    """What a sample is asked for: `labels` (n,) int64, `attributes` (n, A), `text` n captions; or made from: `images` (n, C, H, W)."""
 
     labels: Tensor | None = None
+    images: Tensor | None = None
     attributes: Tensor | None = None
     text: tuple[str, ...] = ()
 

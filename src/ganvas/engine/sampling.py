@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ganvas.data.examples import Examples
 from ganvas.engine.capabilities import Latent
 from ganvas.engine.card import Card
 from ganvas.engine.contract import Condition, GenerativeModel
@@ -24,6 +25,7 @@ def draw(
     *,
     seed: int,
     labels: Sequence[int] | None = None,
+    sources: Examples | None = None,
     device: torch.device | str = "cpu",
     indices: Sequence[int] | None = None,
     batch: int = 256,
@@ -31,22 +33,34 @@ def draw(
 ) -> Tensor:
     """Samples 0 .. n - 1 of `seed` (or those with the n `indices`), in float32 on the processor.
 
-    `labels` are asked for in turn: sample i gets `labels[i % len(labels)]`.
+    `labels` are asked for in turn: sample i gets `labels[i % len(labels)]`. A model that makes samples from images takes them of
+    `sources` in order: sample i is made from example i % N.
     `model` is in evaluation mode. `poll` is called between batches. Raises `GanvasError` for labels where the model takes none.
     """
     require(n > 0, f"--count {n}: ask for at least one sample")
     if labels is not None and "labels" not in card.conditions:
         raise GanvasError(f"--labels: {card.title} is not conditional, its samples cannot be asked for by label")
+    require("images" not in card.conditions or sources is not None, f"{card.title} makes samples from images: say which data they are of")
     require(not model.training, "sampling needs a model in evaluation mode")
     chosen = range(n) if indices is None else indices
     pieces = []
     for at in range(0, n, batch):
         poll()
         here = chosen[at : at + batch]
-        wanted = [labels[i % len(labels)] for i in here] if labels else None
-        condition = Condition(labels=torch.tensor(wanted, device=device)) if wanted else None
+        condition = _condition(card, here, labels, sources, device)
         pieces.append(model.sample(len(here), condition=condition, rng=SampleDraws(seed, device=device, indices=here)).float().cpu())
     return torch.cat(pieces)
+
+
+def _condition(
+    card: Card, indices: Sequence[int], labels: Sequence[int] | None, sources: Examples | None, device: torch.device | str
+) -> Condition | None:
+    """What the samples of `indices` are asked for or made from; None for a model that takes no condition, or where none is given."""
+    wanted = torch.tensor([labels[i % len(labels)] for i in indices], device=device) if labels else None
+    given = None
+    if sources is not None and "images" in card.conditions:
+        given = sources.batch(torch.tensor([i % len(sources) for i in indices])).images.to(device)
+    return None if wanted is None and given is None else Condition(labels=wanted, images=given)
 
 
 @torch.no_grad()

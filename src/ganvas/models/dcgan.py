@@ -32,9 +32,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from ganvas.engine.capabilities import Latent
+from ganvas.engine.capabilities import Latent, Score
 from ganvas.engine.card import Card
-from ganvas.engine.contract import Average, Condition, DataSpec, Draws, GenerativeModel, Loss, Phase, Stage, Step
+from ganvas.engine.contract import Average, Batch, Condition, DataSpec, Draws, GenerativeModel, Loss, Phase, Stage, Step
 from ganvas.engine.optimizers import Adam, Optimizer, linear_decay
 from ganvas.errors import require
 from ganvas.parts import initialise, latent
@@ -49,7 +49,7 @@ CARD = Card(
     family="adversarial",
     teaches="which convolutional networks make the game stable",
     data=("images",),
-    capabilities=("latent",),
+    capabilities=("latent", "score"),
 )
 
 
@@ -221,7 +221,7 @@ class UpsamplingDiscriminator(nn.Module):
 
 
 @final
-class DCGAN(GenerativeModel, Latent):
+class DCGAN(GenerativeModel, Latent, Score):
     """The non-saturating game on convolutional networks."""
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -252,6 +252,9 @@ class DCGAN(GenerativeModel, Latent):
     def generator_loss(self, step: Step) -> Loss:
         """Non-saturating cost on fresh fakes."""
         return Loss({"cost": NON_SATURATING.g(self.discriminator(self.generator(self.draw(step.batch.size, step.rng))))})
+
+    def score(self, batch: Batch) -> Tensor:
+        return self.discriminator(self.canvas.pad(batch.images))
 
     def stages(self) -> Sequence[Stage]:
         c = self.config

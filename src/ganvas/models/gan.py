@@ -36,9 +36,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from ganvas.engine.capabilities import Latent
+from ganvas.engine.capabilities import Latent, Score
 from ganvas.engine.card import Card
-from ganvas.engine.contract import Average, Clock, Condition, DataSpec, Draws, GenerativeModel, Loss, Phase, Stage, Step
+from ganvas.engine.contract import Average, Batch, Clock, Condition, DataSpec, Draws, GenerativeModel, Loss, Phase, Stage, Step
 from ganvas.engine.optimizers import SGD, Adam, Optimizer, at, linear_decay
 from ganvas.errors import require
 from ganvas.parts import latent
@@ -52,7 +52,7 @@ CARD = Card(
     family="adversarial",
     teaches="the two-player game, and its three generator costs",
     data=("images", "points"),
-    capabilities=("latent",),
+    capabilities=("latent", "score"),
 )
 
 
@@ -192,7 +192,7 @@ def uniform(network: nn.Module, bound: float | None) -> None:
 
 
 @final
-class GAN(GenerativeModel, Latent):
+class GAN(GenerativeModel, Latent, Score):
     """The two-player game on fully connected networks."""
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -215,6 +215,9 @@ class GAN(GenerativeModel, Latent):
     def generator_loss(self, step: Step) -> Loss:
         """The chosen one of the three costs on fresh fakes."""
         return Loss({"cost": self.objective.g(self.discriminator(self.generator(self.draw(step.batch.size, step.rng))))})
+
+    def score(self, batch: Batch) -> Tensor:
+        return self.discriminator(batch[self.data.kind])
 
     def stages(self) -> Sequence[Stage]:
         c = self.config

@@ -35,9 +35,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from ganvas.engine.capabilities import Latent
+from ganvas.engine.capabilities import Latent, Score
 from ganvas.engine.card import Card
-from ganvas.engine.contract import Average, Condition, DataSpec, Draws, GenerativeModel, Loss, Phase, Stage, Step
+from ganvas.engine.contract import Average, Batch, Condition, DataSpec, Draws, GenerativeModel, Loss, Phase, Stage, Step
 from ganvas.engine.optimizers import Adam, Optimizer, linear_decay
 from ganvas.errors import require
 from ganvas.parts.canvas import Canvas
@@ -52,7 +52,7 @@ CARD = Card(
     family="adversarial",
     teaches="a distance as the loss, held by a penalty",
     data=("images", "points"),
-    capabilities=("latent",),
+    capabilities=("latent", "score"),
 )
 
 
@@ -183,7 +183,7 @@ class Perceptron(nn.Module):
 
 
 @final
-class WGANGP(GenerativeModel, Latent):
+class WGANGP(GenerativeModel, Latent, Score):
     """The game of a generator and a critic of slope 1."""
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -213,6 +213,10 @@ class WGANGP(GenerativeModel, Latent):
     def generator_loss(self, step: Step) -> Loss:
         """-f(G(z)) on fresh fakes."""
         return Loss({"cost": WASSERSTEIN.g(self.critic(self.generator(self.draw(step.batch.size, step.rng))))})
+
+    def score(self, batch: Batch) -> Tensor:
+        x = batch[self.data.kind]
+        return self.critic(x if self.canvas is None else self.canvas.pad(x)).flatten()
 
     def stages(self) -> Sequence[Stage]:
         c = self.config
