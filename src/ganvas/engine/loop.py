@@ -82,7 +82,7 @@ class Trainer:
         self.stages = tuple(model.stages())
         self.step = self.images = self.stage = self.stage_step = self.stage_start = self.attempt = 0
         self.averaged = Averaged(self.model)
-        self.updates = Updates(self.model, self.stages, machine, self.ranks, plan.accumulate)
+        self.updates = Updates(self.model, self.stages, machine, self.ranks, plan.accumulate, compiled=plan.compile)
         self._parts = self.ranks.count * plan.accumulate
         self._ends = stage_ends(self.stages, plan.budget)
         self._order = Order(len(examples), plan.seed)

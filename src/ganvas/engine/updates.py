@@ -1,6 +1,7 @@
 """One update of one phase: losses of the micro-batches, one backward each, one all-reduce, one guarded optimizer step."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import final
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from ganvas.data.batch import Batch
 from ganvas.engine.clock import Clock
 from ganvas.engine.contract import GenerativeModel, Loss, Phase, Stage, Step
+from ganvas.engine.convolutions import Products
 from ganvas.engine.devices import Machine, seed_global
 from ganvas.engine.draws import StepDraws, key
 from ganvas.engine.guard import Guard
@@ -22,9 +24,13 @@ from ganvas.engine.ranks import Ranks
 class Updates:
     """Owns the optimizers of a run and applies updates through the finite check."""
 
-    def __init__(self, model: GenerativeModel, stages: Sequence[Stage], machine: Machine, ranks: Ranks, accumulate: int) -> None:
+    def __init__(
+        self, model: GenerativeModel, stages: Sequence[Stage], machine: Machine, ranks: Ranks, accumulate: int, *, compiled: bool = False
+    ) -> None:
         self._model, self._machine, self._ranks, self._accumulate = model, machine, ranks, accumulate
         self._stages = stages
+        eager_bf16 = machine.bf16 and machine.device.type == "cpu" and not compiled
+        self._products: AbstractContextManager[object] = Products() if eager_bf16 else nullcontext()
         self._selected: Phase | None = None
         self._trained: list[Parameter] = [*model.parameters()]
         self._members: dict[int, list[Parameter]] = {}  # what each phase trains, in the model's order
@@ -88,7 +94,8 @@ class Updates:
         # Autocast is entered for each loss and without its weight cache: weights change between losses, and a copy cached where no
         # gradient is needed would be used where one is.
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._machine.bf16, cache_enabled=False):
-            return phase.loss(Step(batch=batch, rng=rng, clock=clock, mean=self._ranks.mean, scratch=scratch))
+            with self._products:
+                return phase.loss(Step(batch=batch, rng=rng, clock=clock, mean=self._ranks.mean, scratch=scratch))
 
     def _select(self, phase: Phase) -> None:
         """Let gradients reach the phase's parameters and no others."""
