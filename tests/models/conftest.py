@@ -6,6 +6,7 @@ Refresh the traces stored in the test files with `GANVAS_REFRESH_TRACES=1 pytest
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,7 @@ def play(model: GenerativeModel, samples: Tensor, steps: int) -> dict[str, list[
     trace: dict[str, list[float]] = {}
     model.train()
     for step in range(steps):
+        scratch: dict[str, Tensor] = {}
         for phase in stage.phases:
             terms: Mapping[str, Tensor] = {}
             for repeat in range(phase.repeat(make_step(samples).clock) if callable(phase.repeat) else phase.repeat):
@@ -54,7 +56,7 @@ def play(model: GenerativeModel, samples: Tensor, steps: int) -> dict[str, list[
                 torch.manual_seed(seed)
                 for module in model.children():
                     module.requires_grad_(module in phase.trains)
-                at = make_step(samples, seed=seed, step=step)
+                at = replace(make_step(samples, seed=seed, step=step), scratch=scratch)
                 terms = phase.loss(at).terms
                 optimizers[phase.name].zero_grad()
                 torch.stack([term.mean() for term in terms.values()]).sum().backward()

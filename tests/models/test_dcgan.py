@@ -13,7 +13,7 @@ from ganvas.engine.contract import Condition, DataSpec
 from ganvas.engine.draws import SampleDraws
 from ganvas.engine.optimizers import Adam
 from ganvas.errors import GanvasError
-from ganvas.models.dcgan import DCGAN, PRESETS, double, halve
+from ganvas.models.dcgan import DCGAN, PRESETS
 
 TINY = PRESETS["tiny"]
 
@@ -94,15 +94,6 @@ def test_the_paper_s_maps_at_64_pixels():
     assert [(layer.in_channels, layer.out_channels) for layer in downs] == [(3, 128), (128, 256), (256, 512), (512, 1024)]
     assert {layer.kernel_size for layer in [*ups, *downs]} == {(5, 5)}
     assert model.generator.maps == (4, 4, 1024) and model.config.z == 100
-
-
-@pytest.mark.parametrize("kernel", [2, 3, 4, 5, 6, 7])
-def test_a_stride_doubles_and_halves_exactly(kernel):
-    for side in (1, 3, 4, 7):
-        x = torch.randn(1, 2, side, side + 1)
-        large = double(2, 3, kernel, bias=True)(x)
-        assert large.shape == (1, 3, 2 * side, 2 * side + 2)
-        assert halve(3, 2, kernel, bias=True)(large).shape == x.shape
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 20, 44), (3, 64, 64)])

@@ -41,6 +41,7 @@ from ganvas.parts import initialise, latent
 from ganvas.parts.canvas import Canvas
 from ganvas.parts.objectives import NON_SATURATING
 from ganvas.parts.ranges import in_range, one_of, whole
+from ganvas.parts.strided import double, halve
 
 CARD = Card(
     title="DCGAN",
@@ -144,16 +145,6 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.score(self.layers(x).permute(0, 2, 3, 1).flatten(1)).squeeze(1)
-
-
-def double(below: int, above: int, kernel: int, *, bias: bool) -> nn.Module:
-    """A fractionally strided convolution that doubles height and width exactly, whatever its kernel."""
-    return nn.ConvTranspose2d(below, above, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2, bias=bias)
-
-
-def halve(below: int, above: int, kernel: int, *, bias: bool) -> nn.Module:
-    """A strided convolution that halves even heights and widths exactly, whatever its kernel."""
-    return nn.Conv2d(below, above, kernel, stride=2, padding=(kernel - 1) // 2, bias=bias)
 
 
 def bend(config: Config) -> list[nn.Module]:

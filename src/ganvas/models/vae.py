@@ -42,6 +42,7 @@ from ganvas.engine.contract import Average, Batch, Condition, DataSpec, Draws, G
 from ganvas.engine.optimizers import Adagrad, Adam, Optimizer, linear_decay
 from ganvas.errors import require
 from ganvas.parts import initialise
+from ganvas.parts.gaussian import gaussian_log_density, kl_to_standard_normal
 from ganvas.parts.objectives import widen
 from ganvas.parts.ranges import in_range, one_of, whole
 
@@ -55,7 +56,6 @@ CARD = Card(
     capabilities=("latent", "encode", "log-probability"),
 )
 
-LOG_2_PI = math.log(2 * math.pi)
 LEAST_LOG_VARIANCE = -10.0  # s = 0.0067, less than one grey level: without a floor, pixels that never change have unbounded density
 
 
@@ -122,16 +122,6 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
-
-
-def gaussian_log_density(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """log N(x; mean, diag exp(log_variance)) (B,), summed over the last axis; arguments broadcast to (B, D)."""
-    return -0.5 * (LOG_2_PI + log_variance + (x - mean).square() * torch.exp(-log_variance)).sum(-1)
-
-
-def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, diag exp(log_variance)) || N(0, I)) in nats (B,), summed over the code (appendix B); arguments (B, Z)."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
 
 
 @final
