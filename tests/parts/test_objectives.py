@@ -6,9 +6,15 @@ import pytest
 import torch
 from torch import tensor
 
-from ganvas.parts.objectives import MAXIMUM_LIKELIHOOD, MINIMAX, NON_SATURATING, WASSERSTEIN, per_sample, widen
+from ganvas.parts.objectives import LEAST_SQUARES, MAXIMUM_LIKELIHOOD, MINIMAX, NON_SATURATING, WASSERSTEIN, per_sample, widen
 
-ALL = {"minimax": MINIMAX, "non-saturating": NON_SATURATING, "maximum-likelihood": MAXIMUM_LIKELIHOOD, "wasserstein": WASSERSTEIN}
+ALL = {
+    "minimax": MINIMAX,
+    "non-saturating": NON_SATURATING,
+    "maximum-likelihood": MAXIMUM_LIKELIHOOD,
+    "wasserstein": WASSERSTEIN,
+    "least-squares": LEAST_SQUARES,
+}
 every = pytest.mark.parametrize("objective", ALL.values(), ids=ALL.keys())
 
 LOG_3 = math.log(3.0)  # the logit of 3/4
@@ -28,6 +34,7 @@ def test_the_logistic_discriminator_by_hand(objective):
         (NON_SATURATING, math.log(4 / 3), math.log(2)),
         (MAXIMUM_LIKELIHOOD, -3.0, -1.0),
         (WASSERSTEIN, -LOG_3, 0.0),
+        (LEAST_SQUARES, (LOG_3 - 1) ** 2 / 2, 0.5),
     ],
     ids=ALL.keys(),
 )
@@ -37,6 +44,10 @@ def test_generator_costs_by_hand(objective, at_three_quarters, at_half):
 
 def test_the_wasserstein_critic_by_hand():
     torch.testing.assert_close(WASSERSTEIN.d(tensor([2.0, -1.0]), tensor([0.5, 3.0])), tensor([-1.5, 4.0]))
+
+
+def test_the_least_squares_discriminator_by_hand():
+    torch.testing.assert_close(LEAST_SQUARES.d(tensor([2.0, 1.0]), tensor([0.5, 0.0])), tensor([0.625, 0.0]))
 
 
 @every
