@@ -171,7 +171,14 @@ def _open(data: Source, settings: RunConfig, ranks: Ranks, *, quiet: bool) -> Ex
         ranks.wait()
     progress = ScanProgress() if ranks.first and not quiet else None
     source = str(data) if isinstance(data, Path) else data
-    examples = open_data(source, split=settings.split, resolution=settings.resolution, verify=settings.verify, progress=progress)
+    examples = open_data(
+        source,
+        split=settings.split,
+        resolution=settings.resolution,
+        layout=settings.layout,
+        verify=settings.verify,
+        progress=progress,
+    )
     if ranks.first:
         ranks.wait()
     return examples
@@ -236,7 +243,8 @@ def _absolute(data: Source) -> str | None:
     """Where to find the data again from any working directory; None for a Dataset object."""
     if not isinstance(data, str | Path):
         return None
-    return str(Path(data).resolve()) if Path(data).exists() else str(data)
+    prefix, name = ("hf:", str(data)[3:]) if str(data).startswith("hf:") else ("", str(data))
+    return prefix + (str(Path(name).resolve()) if name and Path(name).exists() else name)
 
 
 def _stem(data: Source) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.data.arrangement import Arrangement
 from ganvas.data.examples import Examples
 from ganvas.data.open import evaluation_split, open_data, splits
 from ganvas.data.points import modes
@@ -28,12 +29,14 @@ BATCH = 250
 class Samples:
     """What is evaluated: `count` samples, drawn or read only as far as asked for, in batches as `evaluate` takes them.
 
-    `resolution` is what the samples' data was resized to, so that the reference is resized alike. `weights` says whose they are.
+    `resolution` is what the samples' data was resized to and `layout` how it was read, so that the reference is read alike. `weights` says
+    whose they are.
     """
 
     count: int | None
     batches: Callable[[int], Iterator[Tensor]]
     resolution: int | None = None
+    layout: Arrangement = "auto"
     weights: str = "not stated"
 
 
@@ -42,6 +45,7 @@ def evaluate_path(
     data: Any,
     *,
     split: str | None = None,
+    layout: Arrangement | None = None,
     count: int | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -51,16 +55,19 @@ def evaluate_path(
 ) -> Evaluation:
     """Compare a run, a folder or zip of images, or a `.npz` file (array `images` or `points`) with a split of `data`.
 
-    `split` is the test split if there is one, unless given. Other arguments as in `ganvas.metrics.evaluate.evaluate`.
+    `split` is the test split if there is one, and `layout` that of the run (else "auto"), unless given. Other arguments as in
+    `ganvas.metrics.evaluate.evaluate`.
     """
     require(count is None or count > 0, f"--count {count}: must be greater than 0")
     samples = _samples(Path(path), seed, device)
-    reference = open_data(data, split=split or evaluation_split(data), resolution=samples.resolution, progress=progress)
+    layout = layout or samples.layout
+    held_out = open_data(data, split=split or evaluation_split(data), resolution=samples.resolution, layout=layout, progress=progress)
+    reference = held_out.compared
     wanted = min(count or min(COUNT, len(reference)), samples.count or 10**9)
     if reference.spec.kind == "points":
         drawn = torch.cat(list(samples.batches(wanted)))
         return compare_points(drawn, data, reference, count=wanted, seed=seed, weights=samples.weights, poll=poll)
-    train = _training_examples(data, reference, samples.resolution)
+    train = _training_examples(data, reference, samples.resolution, layout)
     extractor = extractor_for(train, reference if reference is not train else None, poll=poll, progress=progress)
     batches = samples.batches(wanted)
     return evaluate(
@@ -77,11 +84,11 @@ def compare_points(
     return evaluate_points(samples, real, law, split=reference.split, count=count, seed=seed, weights=weights, poll=poll)
 
 
-def _training_examples(data: Any, reference: Examples, resolution: int | None) -> Examples:
+def _training_examples(data: Any, reference: Examples, resolution: int | None, layout: Arrangement) -> Examples:
     """What the classifier is trained on: the training split where the source has one."""
     if reference.split == "train" or "train" not in splits(data):
         return reference
-    return open_data(data, split="train", resolution=resolution)
+    return open_data(data, split="train", resolution=resolution, layout=layout).compared
 
 
 def _samples(path: Path, seed: int, device: str) -> Samples:
@@ -90,7 +97,9 @@ def _samples(path: Path, seed: int, device: str) -> Samples:
         run = load(path, device=device)
         averaged = "averaged weights" if run.model.average() is not None else "trained weights"
         weights = f"{run.entry.name}, {averaged}, {run.images:,} images seen"
-        return Samples(count=None, batches=_drawn(run, seed), resolution=run.settings["run"]["resolution"], weights=weights)
+        settings = run.settings["run"]
+        resolution, layout = settings["resolution"], settings.get("layout", "auto")
+        return Samples(count=None, batches=_drawn(run, seed), resolution=resolution, layout=layout, weights=weights)
     if path.suffix == ".npz":
         array = read_array(path)
         return Samples(count=len(array), batches=lambda n: iter(array[_some(len(array), n)].split(BATCH)), weights=f"file {path.name}")

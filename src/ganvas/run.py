@@ -83,7 +83,8 @@ class Run:
         source, settings = self.settings["data"]["source"], self.settings["run"]
         if source is None:
             raise GanvasError(f"{self.path}: was trained on a Dataset object; its images cannot be opened again to make samples from")
-        return open_data(source, split=evaluation_split(source), resolution=settings["resolution"])
+        layout = settings.get("layout", "auto")
+        return open_data(source, split=evaluation_split(source), resolution=settings["resolution"], layout=layout)
 
     @property
     def images(self) -> int:

@@ -26,12 +26,13 @@ def save(path: Path, image: Image.Image, **options) -> Path:
     return path
 
 
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A part of a PNG file."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
     """A PNG of given header and raw bytes (each row led by its filter byte 0)."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
@@ -49,9 +50,9 @@ def zipped(path: Path, folder: Path, top: str = "") -> Path:
     return path
 
 
-def read(source: object, split: str | None = "train", **request) -> Examples:
+def read(source: object, split: str | None = "train", layout: str = "auto", **request) -> Examples:
     """Open with any `Request`, which `open_data` does not hand through whole."""
-    found = find(source)
+    found = find(source, layout)
     return found.open(found.choose(split), Request(**request))
 
 

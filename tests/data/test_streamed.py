@@ -1,5 +1,7 @@
-"""Sets too large for memory: the same batches, and a clear word when a file goes missing."""
+"""Sets too large for memory: the same batches, decoded ahead, and what happens when files go missing."""
 
+import os
+import re
 import shutil
 
 import numpy as np
@@ -8,8 +10,10 @@ import torch
 from PIL import Image
 
 from ganvas.data.examples import MemoryImages
+from ganvas.data.open import find
+from ganvas.data.source import Request
 from ganvas.data.streamed import StreamedImages
-from ganvas.errors import GanvasError
+from ganvas.errors import GanvasError, TrainingStopped
 from tests.data.pictures import noise, pixels, read, save
 
 
@@ -47,19 +51,96 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(folder, tmp_path_
     assert read(moved, memory=0).fingerprint != before
 
 
-def test_a_file_that_vanishes_or_breaks_is_named(folder):
-    streamed = read(folder, memory=0)
-    streamed.batch(torch.arange(30))
+def test_a_lost_file_is_named_once_and_the_next_example_stands_in_for_it(folder, capsys):
+    streamed, whole = read(folder, memory=0), read(folder).batch(torch.arange(30))
     (folder / "a" / "02.png").unlink()
-    (folder / "b" / "03.png").write_bytes(b"")
-    with pytest.raises(GanvasError, match=r"'a/02.png' .* cannot be read \(no such file"):
-        streamed.batch(torch.tensor([1]))
-    with pytest.raises(GanvasError, match=r"'b/03.png' .* is empty"):
-        streamed.batch(torch.tensor([16]))
-    save(folder / "a" / "04.png", noise(1234))
-    with pytest.raises(GanvasError, match=r"'a/04.png' .* has other content"):
-        streamed.batch(torch.tensor([2]))
-    assert len(streamed.batch(torch.tensor([0])).images) == 1
+    for _ in range(2):
+        batch = streamed.batch(torch.tensor([0, 1, 29, 1]))
+        stands = torch.tensor([0, 2, 29, 2])
+        assert torch.equal(batch.images, whole.images[stands]) and torch.equal(batch.labels, whole.labels[stands])
+    assert torch.equal(streamed.standing(torch.tensor([1, 3])), torch.tensor([2, 3]))
+    said = capsys.readouterr().err
+    assert said.count("WARNING: 'a/02.png' of") == said.count("WARNING") == 1 and "now cannot be read (no such file" in said
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: path.write_bytes(path.read_bytes()[:100]), "has other content"),
+        (lambda path: save(path, noise(1234)), "has other content"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "is a fifo"),
+        (lambda path: (path.unlink(), path.mkdir()), "no regular file|directory"),
+    ],
+)
+def test_whatever_happens_to_a_file_the_same_example_stands_in(folder, harm, reason, ahead, capsys):
+    streamed, whole = read(folder, memory=0), pixels(read(folder))
+    harm(folder / "b" / "29.png")  # the last one: the first stands in
+    rows = torch.tensor([5, 29])
+    if ahead:
+        streamed.expect(rows)
+    assert np.array_equal(streamed.spec.native(streamed.batch(rows).images).numpy(), whole[[5, 0]])
+    assert re.search(reason, capsys.readouterr().err)
+
+
+def test_a_run_ends_when_too_many_files_are_lost(folder, capsys):
+    streamed = read(folder, memory=0)
+    for name in ("02", "04"):
+        (folder / "a" / f"{name}.png").unlink()
+    with pytest.raises(TrainingStopped, match=r"2 files of 30 got lost while in use, more than 1%; the last, 'a/04.png' of .*no such file"):
+        streamed.batch(torch.tensor([1, 2]))
+    assert len(streamed.batch(torch.tensor([0])).images) == 1 and "'a/02.png'" in capsys.readouterr().err
+
+
+def test_one_in_a_hundred_files_may_be_lost(tmp_path, capsys):
+    for i in range(300):
+        save(tmp_path / f"{i:03}.png", noise(i, 4, 4, "L"))
+    streamed = read(tmp_path, memory=0)
+    for i in (10, 20, 30):
+        (tmp_path / f"{i:03}.png").unlink()
+    assert streamed.standing(torch.tensor([10, 20, 30, 31])).tolist() == [11, 21, 31, 31]
+    (tmp_path / "040.png").unlink()
+    with pytest.raises(TrainingStopped, match="4 files of 300"):
+        streamed.batch(torch.tensor([40]))
+    assert capsys.readouterr().err.count("WARNING") == 3
+
+
+def test_a_file_lost_between_scanning_and_decoding_is_named(folder):
+    source = find(folder)
+    source.scan(Request())
+    (folder / "a" / "02.png").write_bytes(b"")
+    with pytest.raises(GanvasError, match=r"'a/02.png' of .* was usable when the data were scanned, but now it is empty"):
+        source.open("all", Request())
+
+
+def test_expected_batches_are_decoded_ahead_and_equal(folder):
+    plain, ahead = read(folder, memory=0), read(folder, memory=0)
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(0)).split(7)
+    for at, rows in enumerate(order):
+        one, other = plain.batch(rows), ahead.batch(rows)
+        assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+        if at + 1 < len(order):
+            ahead.expect(order[at + 1])
+            assert set(ahead._coming) == set(order[at + 1].tolist())
+
+
+def test_what_was_expected_in_vain_is_forgotten(folder):
+    streamed, whole = read(folder, memory=0), pixels(read(folder))
+    streamed.expect(torch.arange(10))
+    streamed.expect(torch.arange(20, 25))
+    assert set(streamed._coming) == set(range(20, 25))
+    assert np.array_equal(streamed.spec.native(streamed.batch(torch.tensor([3, 3, 21])).images).numpy(), whole[[3, 3, 21]])
+    assert set(streamed._coming) == {20, 22, 23, 24}
+
+
+def test_the_next_batch_is_ready_before_it_is_asked_for(folder):
+    streamed = read(folder, memory=0)
+    streamed.expect(torch.arange(8))
+    for future in list(streamed._coming.values()):
+        future.result(timeout=60)
+    shutil.rmtree(folder)  # nothing is read any more
+    assert streamed.batch(torch.arange(8)).images.shape == (8, 3, 16, 16)
 
 
 def test_pixels_kept_from_the_survey_do_not_exceed_memory_and_change_nothing(tmp_path):

@@ -30,7 +30,7 @@ def test_unaligned_domains_share_no_image_and_every_image_is_seen():
     assert not data.spec.aligned
     known = {image.tobytes() for image in inked(plain[..., 0])}
     assert sum(image.tobytes() in known for image in target) < 0.01 * len(target)
-    assert len(np.unique(target.reshape(len(target), -1), axis=0)) > 0.98 * len(data.target)
+    assert len(np.unique(target.reshape(len(target), -1), axis=0)) > 0.98 * len(data.compared)
 
 
 def test_two_domains_are_fixed_and_have_splits():

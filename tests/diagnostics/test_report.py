@@ -19,6 +19,7 @@ from ganvas.diagnostics.rows import append_row
 from ganvas.engine.contract import Condition, Draws, GenerativeModel, Loss, Phase, Stage
 from ganvas.engine.optimizers import SGD
 from ganvas.errors import GanvasError
+from tests.contract.games import GAMES
 from tests.diagnostics.runs import Means, begin, observed, trainer
 
 VOID = {"img", "input", "meta", "br"}
@@ -139,11 +140,9 @@ def test_the_observer_writes_at_the_end_but_not_when_interrupted(finished, tmp_p
     assert (path / "report.html").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", catalog.names())
-def test_every_model_can_be_described(name):
-    entry = catalog.open_model(name)
-    kind = {"images": "digits", "points": "ring"}[entry.card.data[0]]
-    _, model, examples = _fresh(entry, kind)
+@pytest.mark.parametrize("played", GAMES, ids=str)
+def test_every_model_can_be_described(played):
+    model, examples = played.model(), played.examples
     before = torch.get_rng_state()
     game = describe(model, examples.spec, 1000)
     assert torch.equal(torch.get_rng_state(), before)
@@ -152,13 +151,6 @@ def test_every_model_can_be_described(name):
     for phase in game.stages[-1].phases:
         assert phase.terms and phase.trains and not any("." in trained and " " in trained for trained in phase.trains)
     assert any(layer.output for network in game.networks for layer in network.layers)
-
-
-def _fresh(entry, data):
-    from ganvas.data.open import open_data
-
-    examples = open_data(data)
-    return entry, entry.model(entry.presets["tiny"], examples.spec), examples
 
 
 def test_a_game_is_described_in_words():

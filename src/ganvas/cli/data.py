@@ -8,6 +8,7 @@ from typing import Literal
 import tyro
 
 from ganvas.cli.parse import parse
+from ganvas.data.arrangement import Arrangement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class Options:
     """What `ganvas train --data` takes."""
     resolution: int | None = None
     """Side of the square that images are resized and cropped to; without it the native size is kept."""
+    layout: Arrangement = "auto"
+    """What the pictures of a folder or zip are to each other, as in `ganvas train`."""
     verify: bool = False
     """Hash every file's bytes instead of trusting size and modification time."""
     json: bool = False
@@ -29,6 +32,6 @@ def main(arguments: Sequence[str]) -> int:
     from ganvas.data.describe import scan, text
     from ganvas.diagnostics.progress import ScanProgress
 
-    found = scan(options.source, resolution=options.resolution, verify=options.verify, progress=ScanProgress())
+    found = scan(options.source, resolution=options.resolution, layout=options.layout, verify=options.verify, progress=ScanProgress())
     print(json.dumps(found.to_json(), indent=1) if options.json else text(found))
     return 0

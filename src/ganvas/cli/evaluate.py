@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from ganvas.cli.parse import parse
+from ganvas.data.arrangement import Arrangement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class Options:
     """What to compare with, as in `ganvas train --data`; without it the data the run was trained on."""
     split: str | None = None
     """The split to compare with; without it the test split if there is one."""
+    layout: Arrangement | None = None
+    """What the pictures of a folder or zip are to each other; without it as in the run."""
     count: int | None = None
     """Samples to draw or read; without it 10,000 or the size of the split."""
     seed: int = 0
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         options.samples,
         data,
         split=options.split,
+        layout=options.layout,
         count=options.count,
         seed=options.seed,
         device=options.device,

@@ -18,7 +18,8 @@ class Options:
     model: tyro.conf.Positional[str]
     """A model of `ganvas list`."""
     data: str
-    """digits, ring, grid, spiral, two-cities; a folder of IDX files; a folder or zip of images, flat or one folder per class."""
+    """digits, inked, ring, grid, spiral, two-cities; a folder of IDX files; a folder or zip of images: flat, one folder per class, with a
+    table of labels, or of two domains (see --layout); one image; hf:NAME for what the library datasets reads."""
     preset: str = "quick"
     """Named settings of the model: paper, quick (a real result in minutes), tiny, and textbook where there is one."""
     run: Path | None = None

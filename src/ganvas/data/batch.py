@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ganvas.errors import GanvasError, require
 
+_OPTIONAL = ("domains", "aligned", "single", "attributes")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
@@ -17,6 +19,7 @@ class DataSpec:
     `shape` is (C, H, W) for images in [-1, 1], (D,) for points, (T,) for tokens. Points are standardised: a point in the data's own
     units is `offset + scale * x`. `views` names further tensors of a batch with the shape of one sample of each: `target` is the
     second of two `domains`, whose i-th sample belongs to the i-th of the first where the data are `aligned`. `single` data are one image.
+    The view `attributes` has one number, 0 or 1, for each of the named `attributes`.
     """
 
     kind: Literal["images", "points", "tokens"]
@@ -29,6 +32,7 @@ class DataSpec:
     domains: tuple[str, ...] = ()
     aligned: bool = False
     single: bool = False
+    attributes: tuple[str, ...] = ()
 
     def has(self, need: str) -> bool:
         """Whether the data provide what a card's `needs` asks for: labels, aligned pairs, a single image, or a view."""
@@ -47,7 +51,7 @@ class DataSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what only some data have is left out where it is unset."""
-        return {name: value for name, value in asdict(self).items() if value or name not in ("domains", "aligned", "single")}
+        return {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL}
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> "DataSpec":
@@ -61,8 +65,8 @@ class DataSpec:
 class Batch:
     """Named tensors of one step; the first axis of each is the batch.
 
-    Standard names: `images` (B, C, H, W) in [-1, 1], `points` (B, D), `tokens` (B, T) int64, `labels` (B,) int64. Others are declared
-    by the data's `DataSpec.views`.
+    Standard names: `images` (B, C, H, W) in [-1, 1], `points` (B, D), `tokens` (B, T) int64, `labels` (B,) int64,
+    `attributes` (B, A) float32 of 0 and 1. Others are declared by the data's `DataSpec.views`.
     """
 
     views: Mapping[str, Tensor]

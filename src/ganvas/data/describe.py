@@ -4,27 +4,38 @@ import os
 
 from torch.utils.data import Dataset
 
+from ganvas.data.arrangement import Arrangement
 from ganvas.data.open import find
 from ganvas.data.progress import Progress, Silent
 from ganvas.data.source import Request, Scan
-from ganvas.data.words import class_line, counted, shape_of, shown
+from ganvas.data.words import attribute_line, class_line, counted, shape_of, shown
 
 _MOST_SIZES = 8
 _MOST_REJECTED = 20
 
 
 def scan(
-    source: str | os.PathLike[str] | Dataset, *, resolution: int | None = None, verify: bool = False, progress: Progress | None = None
+    source: str | os.PathLike[str] | Dataset,
+    *,
+    resolution: int | None = None,
+    layout: Arrangement = "auto",
+    verify: bool = False,
+    progress: Progress | None = None,
 ) -> Scan:
     """Look at every example of every split; arguments and errors as in `open_data`. `Scan.to_json` has the full list of rejected files."""
-    return find(source).scan(Request(resolution=resolution, verify=verify, progress=progress or Silent()))
+    return find(source, layout).scan(Request(resolution=resolution, verify=verify, progress=progress or Silent()))
 
 
 def describe(
-    source: str | os.PathLike[str] | Dataset, *, resolution: int | None = None, verify: bool = False, progress: Progress | None = None
+    source: str | os.PathLike[str] | Dataset,
+    *,
+    resolution: int | None = None,
+    layout: Arrangement = "auto",
+    verify: bool = False,
+    progress: Progress | None = None,
 ) -> str:
     """`scan` as text for a terminal, without a newline at the end."""
-    return text(scan(source, resolution=resolution, verify=verify, progress=progress))
+    return text(scan(source, resolution=resolution, layout=layout, verify=verify, progress=progress))
 
 
 def text(found: Scan) -> str:
@@ -32,9 +43,14 @@ def text(found: Scan) -> str:
     noun = "image" if found.spec.kind == "images" else "point"
     lines = [f"source       {found.source}", f"kind         {found.kind}", f"training on  {shape_of(found.spec)}"]
     for split, count in found.splits.items():
-        lines.append(f"split        {split}: {counted(count.count, noun)}")
+        lines.append(f"split        {split}: {counted(count.count, 'pair' if found.spec.aligned else noun)}")
         if count.classes:
             lines.append(f"             {class_line(count.classes)}")
+        if count.domains:
+            named = ", ".join(f"{shown(name)} ({number:,})" for name, number in count.domains.items())
+            lines.append(f"             {'aligned' if found.spec.aligned else 'unaligned'} domains: {named}")
+        if count.attributes:
+            lines.append(f"             {attribute_line(count.attributes, count.count)}")
     if found.sizes:
         named = ", ".join(f"{width} x {height} ({count:,})" for width, height, count in found.sizes[:_MOST_SIZES])
         more = len(found.sizes) - _MOST_SIZES

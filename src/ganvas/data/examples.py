@@ -49,6 +49,11 @@ class Examples(ABC):
         return self._about.split
 
     @property
+    def compared(self) -> "Examples":
+        """What samples of a model of these data are compared with: the data themselves, or the second of two domains."""
+        return self
+
+    @property
     def rejected(self) -> tuple[Rejected, ...]:
         """The source's files that were left out."""
         return self._about.rejected
@@ -70,8 +75,16 @@ class Examples(ABC):
         """The examples numbered `indices` ((B,) int64 on the CPU, each in 0 .. N - 1), on this set's device.
 
         `images` (B, C, H, W) float32 in [-1, 1], channels last; or `points` (B, D) float32, standardised; `labels` (B,) int64 where the
-        spec has classes.
+        spec has classes; `attributes` (B, A) float32 where it has attributes; `target` (B, C, H, W) where it has domains.
         """
+
+    def expect(self, indices: Tensor) -> None:
+        """A hint that `batch(indices)` comes next: what has to be read for it may be read meanwhile. It never changes a batch."""
+        return None
+
+    def standing(self, indices: Tensor) -> Tensor:
+        """The numbers of the examples that `batch(indices)` is made of: others than asked for only where a file was lost meanwhile."""
+        return indices
 
     @abstractmethod
     def to(self, device: torch.device) -> "Examples":
@@ -105,15 +118,18 @@ def _bytes_digest(tensor: Tensor | None) -> str:
 class MemoryImages(Examples):
     """Decoded images held as one uint8 tensor (N, H, W, C); a batch is one row lookup and one conversion.
 
-    `digest` is the sha256 of the pixels where the caller knows it already.
+    `digest` is the sha256 of the pixels where the caller knows it already; `attributes` are uint8 (N, A).
     """
 
-    def __init__(self, about: About, pixels: Tensor, labels: Tensor | None = None, digest: str = "") -> None:
+    def __init__(
+        self, about: About, pixels: Tensor, labels: Tensor | None = None, digest: str = "", attributes: Tensor | None = None
+    ) -> None:
         super().__init__(about)
         require(len(pixels) > 0, "the data set is empty: at least one image is needed")
         assert pixels.dtype == torch.uint8 and pixels.dim() == 4 and pixels.is_contiguous()
         assert (labels is not None) == bool(about.spec.classes) and (labels is None or len(labels) == len(pixels))
-        self._pixels, self._labels, self._digest = pixels, labels, digest
+        assert (attributes is not None) == bool(about.spec.attributes)
+        self._pixels, self._labels, self._digest, self._attributes = pixels, labels, digest, attributes
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -121,18 +137,22 @@ class MemoryImages(Examples):
     @property
     def fingerprint(self) -> str:
         self._digest = self._digest or _bytes_digest(self._pixels)
-        return _combined(self.spec, self._digest, _bytes_digest(self._labels))
+        attributes = () if self._attributes is None else (_bytes_digest(self._attributes),)
+        return _combined(self.spec, self._digest, _bytes_digest(self._labels), *attributes)
 
     def batch(self, indices: Tensor) -> Batch:
         rows = indices.to(self._pixels.device)
         views = {"images": to_floats(self._pixels.index_select(0, rows))}
         if self._labels is not None:
             views["labels"] = self._labels.index_select(0, rows)
+        if self._attributes is not None:
+            views["attributes"] = self._attributes.index_select(0, rows).float()
         return Batch(views)
 
     def to(self, device: torch.device) -> "MemoryImages":
         labels = None if self._labels is None else self._labels.to(device)
-        return MemoryImages(self._about, self._pixels.to(device), labels, self._digest)
+        attributes = None if self._attributes is None else self._attributes.to(device)
+        return MemoryImages(self._about, self._pixels.to(device), labels, self._digest, attributes)
 
     def label_counts(self) -> tuple[int, ...]:
         return count_labels(self._labels, len(self.spec.classes))

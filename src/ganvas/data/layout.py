@@ -6,11 +6,13 @@
    error, for then splits would be mixed.
 3. In a split, after folders that again hold everything, folders are classes; one folder alone is no class.
 4. Images beside class folders are left out where they are the fewer, and otherwise there are no classes.
+5. Top folders called as a split with an A or B behind (`trainA`, `trainB`) are `train/A` and `train/B` if there is such a pair.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ganvas.data.source import UNDIVIDED, in_order, split_of
 from ganvas.data.words import shown
@@ -20,16 +22,24 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif")
 
 Path = tuple[str, ...]
 
+TWO = ("A", "B")
+"""The folders of two domains."""
+_SUFFIXED = re.compile(r"(?P<split>.+?)[-_]?(?P<domain>[AB])")
+
 
 @dataclass(frozen=True)
 class Layout:
-    """`splits` and `classes` in order. `places`: split and class name ("" without class) by folder; `outside`: why the others have none."""
+    """`splits` and `classes` in order. `places`: split and class name ("" without class) by folder; `outside`: why the others have none.
+
+    `suffixed`: the classes A and B were told by folders such as `trainA` and `trainB`.
+    """
 
     splits: tuple[str, ...]
     classes: tuple[str, ...]
     places: Mapping[str, tuple[str, str]]
     outside: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    suffixed: bool = False
 
     def place(self, name: str) -> tuple[str, str] | None:
         """The split and class of a file by its path below the source; None outside."""
@@ -44,18 +54,40 @@ def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def arrange(names: Sequence[str]) -> Layout:
-    """The layout of files by their paths below the source ("/" between folders).
+def looks_like_image(name: str) -> bool:
+    """Whether a file is called as images are."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def arrange(names: Sequence[str], *, classes: bool = True) -> Layout:
+    """The layout of files by their paths below the source ("/" between folders); without `classes`, folders in a split mean nothing.
 
     Folders that hold files named as images decide; if there are none, all do. Raises `GanvasError` where splits would be mixed.
     """
-    deciding = Counter(_folder(name) for name in names if name.lower().endswith(_SUFFIXES)) or Counter(map(_folder, names))
+    deciding = Counter(_folder(name) for name in names if looks_like_image(name)) or Counter(map(_folder, names))
     paths: dict[str, Path] = {folder: tuple(folder.split("/")) if folder else () for folder in map(_folder, names)}
     outside: dict[str, str] = {}
     paths = _unwrapped(paths, deciding, outside, stop_at_splits=True)
+    paths, suffixed = _parted(paths, deciding)
     splits = _divide(paths, deciding, outside)
     rests = _unwrapped({folder: rest for folder, (_, rest) in splits.items()}, deciding, outside, stop_at_splits=False)
-    return _classify({folder: (splits[folder][0], rest) for folder, rest in rests.items()}, deciding, outside)
+    placed = {folder: (splits[folder][0], rest if classes else ()) for folder, rest in rests.items()}
+    layout = _classify(placed, deciding, outside)
+    return replace(layout, suffixed=suffixed and layout.classes == TWO)
+
+
+def suffixed(folder: str) -> Path | None:
+    """('train', 'A') for a folder called 'trainA', 'train_A' or 'train-A', and so on for every word for a split; else None."""
+    match = _SUFFIXED.fullmatch(folder)
+    return (match["split"], match["domain"]) if match is not None and split_of(match["split"]) is not None else None
+
+
+def _parted(paths: Mapping[str, Path], deciding: Counter[str]) -> tuple[dict[str, Path], bool]:
+    """Paths with `trainA` written as `train/A` where some split has both domains, and whether one has."""
+    found = {parts for folder, path in paths.items() if folder in deciding and path and (parts := suffixed(path[0]))}
+    if not any((split, "B") in found for split, domain in found if domain == "A"):
+        return dict(paths), False
+    return {folder: (*(suffixed(path[0]) or path[:1]), *path[1:]) if path else path for folder, path in paths.items()}, True
 
 
 def _unwrapped(paths: Mapping[str, Path], deciding: Counter[str], outside: dict[str, str], *, stop_at_splits: bool) -> dict[str, Path]:
@@ -123,9 +155,9 @@ def _classify(rests: Mapping[str, tuple[str, Path]], deciding: Counter[str], out
                 places[folder] = (split, path[0] if labelled else "")
     outside |= {folder: f"lies outside the splits ({', '.join(splits)})" for folder, (split, _) in rests.items() if split not in splits}
     classes = {label for _, label in places.values() if label}
-    return Layout(splits, tuple(sorted(classes, key=_natural)), places, outside, tuple(notes))
+    return Layout(splits, tuple(sorted(classes, key=natural)), places, outside, tuple(notes))
 
 
-def _natural(label: str) -> tuple[int, int, str]:
-    """Whole numbers by value, before all other names."""
+def natural(label: str) -> tuple[int, int, str]:
+    """The order of class names: whole numbers by value, before all others."""
     return (0, int(label), label) if label.isascii() and label.isdigit() else (1, 0, label)

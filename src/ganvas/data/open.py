@@ -1,22 +1,28 @@
 """From what a user names to the examples a run trains on.
 
 A source is the name of a built-in set (`digits`, `inked`, `inked-pairs`, `ring`, `grid`, `spiral`, `two-cities`, `china`, `flower`), the
-path of a folder of IDX files, of a folder or zip of images, of a single image, or in Python a `torch.utils.data.Dataset` (see `user`). A
-folder called like a built-in set is reached as `./digits`.
+path of a folder of IDX files, of a folder or zip of images, of a single image, `hf:` and the name or path of a data set that the
+`datasets` library reads (see `hub`), or in Python a `torch.utils.data.Dataset` (see `user`). A folder called like a built-in set is reached
+as `./digits`.
+
+Folders of images are splits and classes (see `layout`) or two domains (see `domains`); a table beside the images gives labels or
+attributes (see `tables`).
 """
 
 import os
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 from torch.utils.data import Dataset
 
 from ganvas.data import digits, idx, inked, points
+from ganvas.data.arrangement import Arrangement
 from ganvas.data.examples import Examples
 from ganvas.data.progress import Progress, Silent
 from ganvas.data.source import Request, Source
 from ganvas.data.words import shown
-from ganvas.errors import GanvasError, nearest
+from ganvas.errors import GanvasError, nearest, require
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 PHOTOS = ("china", "flower")
@@ -28,6 +34,7 @@ def open_data(
     *,
     split: str | None = "train",
     resolution: int | None = None,
+    layout: Arrangement = "auto",
     verify: bool = False,
     progress: Progress | None = None,
 ) -> Examples:
@@ -37,11 +44,13 @@ def open_data(
                 "train", "all" and None; None otherwise means the only split there is. Splits are never mixed.
     resolution: side in pixels of square images: resized so that the shorter side fits, and cropped at the centre; None keeps the native
                 size (the commonest of the training split, if there are several).
+    layout:     what the pictures of a folder or zip are to each other: "auto", "images", "pairs", "unpaired", "left-right" or "right-left"
+                (see `arrangement`).
     verify:     compare the bytes of every file with the scan cache, instead of size and time of change alone.
 
     Raises `GanvasError` for a source that does not exist, is of no known kind, has no usable example, or lacks the split.
     """
-    found = find(source)
+    found = find(source, layout)
     request = Request(resolution=resolution, verify=verify, progress=progress or Silent())
     return found.open(found.choose(split), request)
 
@@ -62,8 +71,17 @@ def kind_of(source: str | os.PathLike[str] | Dataset) -> str:
     return "points" if isinstance(source, str) and source in points.NAMES else "images"
 
 
-def find(source: str | os.PathLike[str] | Dataset) -> Source:
-    """The source that is meant; `GanvasError` says what is wrong with a name or a path."""
+def find(source: str | os.PathLike[str] | Dataset, layout: Arrangement = "auto") -> Source:
+    """The source that is meant; `GanvasError` says what is wrong with a name, a path or a layout."""
+    known = get_args(Arrangement)
+    require(layout in known, f"--layout {layout}: choose {', '.join(known[:-1])} or {known[-1]}.{nearest(str(layout), known)}")
+    found = _find(source, layout)
+    if layout != "auto" and found.arrangement != layout:
+        raise GanvasError(f"--layout {layout} tells how the pictures of a folder or zip of images belong together; '{found.name}' is none")
+    return found
+
+
+def _find(source: str | os.PathLike[str] | Dataset, layout: Arrangement) -> Source:
     if isinstance(source, Dataset):
         from ganvas.data.user import UserSource
 
@@ -81,10 +99,14 @@ def find(source: str | os.PathLike[str] | Dataset) -> Source:
         from ganvas.data.photo import PhotoSource, built_in
 
         return PhotoSource(name, built_in(name))
-    return _at(name, Path(name).expanduser())
+    if name.startswith("hf:"):
+        from ganvas.data.hub import hub_source
+
+        return hub_source(name)
+    return _at(name, Path(name).expanduser(), layout)
 
 
-def _at(name: str, path: Path) -> Source:
+def _at(name: str, path: Path, layout: Arrangement) -> Source:
     said = shown(name)
     try:
         is_folder, is_file, there = path.is_dir(), path.is_file(), bool(name) and path.exists()
@@ -97,9 +119,9 @@ def _at(name: str, path: Path) -> Source:
         files = idx.find(path)
         if files:
             return idx.IdxSource(name, files)
-        from ganvas.data.images import ImageSource  # needs Pillow, which the sources above do without
+        from ganvas.data.images import image_source  # needs Pillow, which the sources above do without
 
-        return ImageSource(name, path, archive=False)
+        return image_source(name, path, archive=False, arrangement=layout)
     if not is_file:
         raise GanvasError(f"'{said}' is neither a folder nor a file: pass a folder or a zip archive")
     if not os.access(path, os.R_OK):
@@ -111,6 +133,6 @@ def _at(name: str, path: Path) -> Source:
     if not zipfile.is_zipfile(path):
         hint = "pass the folder it lies in" if "ubyte" in path.name else "pass a folder, a zip of images, an image, or a built-in set"
         raise GanvasError(f"'{said}' is a file but not a zip archive: {hint} ({', '.join(BUILT_IN)})")
-    from ganvas.data.images import ImageSource
+    from ganvas.data.images import image_source
 
-    return ImageSource(name, path, archive=True)
+    return image_source(name, path, archive=True, arrangement=layout)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ganvas.data.arrangement import Arrangement
 from ganvas.data.batch import DataSpec
 from ganvas.data.examples import Examples, Rejected
 from ganvas.data.progress import Progress, Silent
@@ -65,10 +66,16 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitCount:
-    """How many examples a split has, in all and by class."""
+    """How many examples a split has: in all, by class, by domain, and how many have each attribute."""
 
     count: int
     classes: Mapping[str, int] = field(default_factory=dict)
+    domains: Mapping[str, int] = field(default_factory=dict)
+    attributes: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        further = {name: dict(counts) for name in ("domains", "attributes") if (counts := getattr(self, name))}
+        return {"count": self.count, "classes": dict(self.classes), **further}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,7 @@ class Scan:
             "source": self.source,
             "kind": self.kind,
             "spec": self.spec.to_json(),
-            "splits": {name: {"count": split.count, "classes": dict(split.classes)} for name, split in self.splits.items()},
+            "splits": {name: split.to_json() for name, split in self.splits.items()},
             "sizes": [{"width": width, "height": height, "count": count} for width, height, count in self.sizes],
             "modes": dict(self.modes),
             "conversions": list(self.conversions),
@@ -105,10 +112,11 @@ class Scan:
 
 
 class Source(ABC):
-    """A place that examples come from. `name` is how messages call it."""
+    """A place that examples come from. `name` is how messages call it, `arrangement` how its pictures were said to belong together."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, arrangement: Arrangement = "auto") -> None:
         self.name = shown(name)
+        self.arrangement: Arrangement = arrangement
 
     @abstractmethod
     def splits(self) -> tuple[str, ...]:

@@ -56,6 +56,10 @@ class Store(ABC):
     def read(self, name: str) -> bytes:
         """The bytes of an image file. Raises `Unusable` (too large, no image by its first bytes, damaged archive) or `Gone`."""
 
+    @abstractmethod
+    def read_text(self, name: str) -> str:
+        """A table that lies beside the images, in UTF-8. Raises `Gone` (also if it is too large or damaged) or `UnicodeDecodeError`."""
+
 
 def _ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in _IGNORED
@@ -133,19 +137,35 @@ class Folder(Store):
         return os.path.join(self._root, *name.split("/")) if name else str(self._root)
 
     def read(self, name: str) -> bytes:
+        return read_file(self._path(name))
+
+    def read_text(self, name: str) -> str:
         try:
-            # Should a fifo have taken the file's place, O_NONBLOCK keeps `open` from waiting for a writer.
-            descriptor = os.open(self._path(name), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-            with os.fdopen(descriptor, "rb") as file:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):
-                    raise Unusable(_irregular(status.st_mode))
-                _check_size(status.st_size)
-                head = file.read(64)
+            return _text(read_file(self._path(name), image=False))
+        except Unusable as error:
+            raise Gone(str(error)) from None
+
+
+def read_file(path: str, *, image: bool = True) -> bytes:
+    """The bytes of a regular file, not too large, and an `image` by its first bytes. Raises `Unusable` or `Gone`."""
+    try:
+        # Should a fifo have taken the file's place, O_NONBLOCK keeps `open` from waiting for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise Unusable(_irregular(status.st_mode))
+            _check_size(status.st_size)
+            head = file.read(64)
+            if image:
                 check_head(head)
-                return head + file.read(status.st_size)
-        except OSError as error:
-            raise Gone(_reason(error)) from None
+            return head + file.read(status.st_size)
+    except OSError as error:
+        raise Gone(_reason(error)) from None
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8-sig")
 
 
 @final
@@ -181,10 +201,20 @@ class Archive(Store):
         return found, sorted(rejected, key=lambda one: one.path)
 
     def read(self, name: str) -> bytes:
+        return self._read(name, image=True)
+
+    def read_text(self, name: str) -> str:
+        try:
+            return _text(self._read(name, image=False))
+        except Unusable as error:
+            raise Gone(str(error)) from None
+
+    def _read(self, name: str, *, image: bool) -> bytes:
         try:
             with self._zip.open(self._members[name]) as file:
                 head = file.read(64)
-                check_head(head)
+                if image:
+                    check_head(head)
                 return head + file.read(MOST_BYTES)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError) as error:
             raise Unusable(f"cannot be unpacked ({' '.join(str(error).split())[:120]})") from None

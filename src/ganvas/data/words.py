@@ -35,3 +35,10 @@ def class_line(counts: Mapping[str, int], most: int = 20) -> str:
     more = len(counts) - len(named)
     noun = "class" if len(counts) == 1 else "classes"
     return f"{len(counts):,} {noun}: " + ", ".join(named) + (f", and {more:,} more" if more else "")
+
+
+def attribute_line(having: Mapping[str, int], examples: int, most: int = 40) -> str:
+    """'2 attributes: Smiling (48.2 %), Young (77.4 %)'; at most `most` are named."""
+    named = [f"{shown(name)} ({count / max(1, examples):.1%})" for name, count in list(having.items())[:most]]
+    more = len(having) - len(named)
+    return f"{counted(len(having), 'attribute')}: " + ", ".join(named) + (f", and {more:,} more" if more else "")

@@ -36,7 +36,7 @@ def observers(
     if settings.evaluate_every is not None:
         from ganvas.diagnostics.evaluating import EvaluationObserver
 
-        attached["evaluation"] = EvaluationObserver(run, card, data, settings.resolution, settings.evaluate_every, seed)
+        attached["evaluation"] = EvaluationObserver(run, card, data, settings, settings.evaluate_every, seed)
     labelled = spec.kind == "images" and len(spec.classes) > 1 and len(examples) <= SMALL
     caption = _captions(data, examples, settings) if labelled else None
     centres = None if law is None else law.centres.numpy()
@@ -57,7 +57,7 @@ def _captions(data: "Source", examples: Examples, settings: RunConfig) -> Captio
         split = evaluation_split(data)
         held_out = None
         if split != training.split and "train" in splits(data):
-            held_out = open_data(data, split=split, resolution=settings.resolution)
+            held_out = open_data(data, split=split, resolution=settings.resolution, layout=settings.layout)
         classifier = classifier_for(training, held_out)
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         confidence, labels = classifier.probabilities(pixels).max(dim=1)

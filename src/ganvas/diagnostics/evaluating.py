@@ -11,6 +11,7 @@ from ganvas.data.examples import Examples
 from ganvas.data.open import evaluation_split, open_data
 from ganvas.diagnostics.rows import append_row
 from ganvas.engine.card import Card
+from ganvas.engine.config import RunConfig
 from ganvas.engine.observers import Observer, Row, Verdict
 from ganvas.engine.rundir import METRICS
 from ganvas.engine.sampling import draw
@@ -29,8 +30,8 @@ COUNT = 2_000  # samples of an evaluation in between; `ganvas evaluate` takes mo
 class EvaluationObserver(Observer):
     """Every `every` images, a row of kind 'evaluate' in `metrics.jsonl`, from the averaged weights."""
 
-    def __init__(self, run: Path, card: Card, data: Any, resolution: int | None, every: int, seed: int) -> None:
-        self._path, self._card, self._data, self._resolution = run / METRICS, card, data, resolution
+    def __init__(self, run: Path, card: Card, data: Any, settings: RunConfig, every: int, seed: int) -> None:
+        self._path, self._card, self._data, self._settings = run / METRICS, card, data, settings
         self._every, self._seed = every, seed
         self._done = 0  # evaluations made
         self._opened: Examples | None = None
@@ -50,16 +51,18 @@ class EvaluationObserver(Observer):
 
     def _evaluate(self, trainer: "Trainer") -> Evaluation:
         poll = trainer.signals.poll
-        self._opened = self._opened or open_data(self._data, split=evaluation_split(self._data), resolution=self._resolution)
-        reference = self._opened
+        self._opened = self._opened or open_data(
+            self._data, split=evaluation_split(self._data), resolution=self._settings.resolution, layout=self._settings.layout
+        )
+        reference = self._opened.compared
         count = min(COUNT, len(reference))
         model, device = trainer.averaged.model, trainer.machine.device
-        samples = draw(model, self._card, count, seed=self._seed, sources=reference, device=device, poll=poll)
+        samples = draw(model, self._card, count, seed=self._seed, sources=self._opened, device=device, poll=poll)
         weights = f"averaged weights, {trainer.images:,} images seen"
         if reference.spec.kind == "points":
             native = reference.spec.native(samples)
             return compare_points(native, self._data, reference, count=count, seed=self._seed, weights=weights, poll=poll)
-        training = trainer.examples.to(torch.device("cpu"))
+        training = trainer.examples.compared.to(torch.device("cpu"))
         extractor = extractor_for(training, reference if reference.split != training.split else None, poll=poll)
         return evaluate(samples, reference, extractor, count=count, seed=self._seed, weights=weights, poll=poll)
 

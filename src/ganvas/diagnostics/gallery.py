@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -120,6 +121,45 @@ class ImageEasel(Easel):
 
 
 @final
+class TranslationEasel(Easel):
+    """Images of the first domain and, under each, what it was translated to."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        self._spec = spec
+        self._given: Bytes | None = None
+
+    def look(self, examples: Examples) -> None:
+        self._given = self._spec.native(examples.batch(torch.arange(self.count) % len(examples)).images).cpu().numpy()
+
+    @property
+    def labels(self) -> tuple[int, ...] | None:
+        return None
+
+    @property
+    def count(self) -> int:
+        return 4 * PER_CLASS
+
+    @property
+    def paths(self) -> tuple[int, int]:
+        return PATHS, STEPS
+
+    def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
+        assert self._given is not None
+        made: Bytes = self._spec.native(samples).numpy()
+        rows = [coloured(part[at : at + PER_CLASS]) for at in range(0, len(made), PER_CLASS) for part in (self._given, made)]
+        names = list(self._spec.domains) * (len(rows) // 2)
+        return image_grid(np.concatenate(rows), columns=PER_CLASS, row_labels=names, title=f"{title}; each row is translated below")
+
+    def interpolation(self, samples: Tensor, title: str) -> "Image":
+        return image_grid(self._spec.native(samples).numpy(), columns=STEPS, title=title)
+
+
+def coloured(images: Bytes) -> Bytes:
+    """Grey images (N, H, W, 1) repeated to RGB; RGB as it is."""
+    return images if images.shape[3] == 3 else images.repeat(3, axis=3)
+
+
+@final
 class PointEasel(Easel):
     """Points over a part of the training data, in the data's own units."""
 
@@ -154,6 +194,8 @@ class PointEasel(Easel):
 def easel(card: Card, spec: DataSpec, count: int, caption: Caption | None, modes: Floats | None) -> Easel:
     """The easel for a kind of data."""
     require(spec.kind != "tokens", f"{card.title} makes tokens, of which there is no grid of samples: train it without a gallery")
+    if "images" in card.conditions:
+        return TranslationEasel(spec)
     return ImageEasel(card, spec, count, caption) if spec.kind == "images" else PointEasel(spec, modes)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
+from ganvas.data.arrangement import Arrangement
 from ganvas.errors import GanvasError, nearest, require
 
 T = TypeVar("T")
@@ -20,6 +21,10 @@ class RunConfig:
     """The split of the data to train on."""
     resolution: int | None = None
     """Side of the square that images are resized and cropped to; without it the native size is kept."""
+    layout: Arrangement = "auto"
+    """What the pictures of a folder or zip are to each other. auto: two domains where folders are called trainA and trainB, or A and B;
+    images: single images; pairs: two folders of equal file names; unpaired: two folders of which nothing belongs together; left-right and
+    right-left: each picture holds a pair side by side, from the one half to the other."""
     verify: bool = False
     """Hash the bytes of every data file instead of trusting size and modification time."""
     seed: int = 0

@@ -150,11 +150,17 @@ class Trainer:
         self._entered = True
 
     def _draw(self, stage: Stage) -> list[Batch]:
-        """This rank's micro-batches of the next global batch."""
-        indices = self._order.indices(self.images, stage.batch)
+        """This rank's micro-batches of the next global batch; the one after it is read from disk, where it has to be, meanwhile."""
+        batches = [self.examples.batch(part) for part in self._mine(stage)]
         self.images += stage.batch
-        mine = indices.chunk(self._parts)[self.ranks.rank * self.plan.accumulate :][: self.plan.accumulate]
-        return [self.examples.batch(part) for part in mine]
+        if not self.done:
+            self.examples.expect(torch.cat(list(self._mine(stage))))
+        return batches
+
+    def _mine(self, stage: Stage) -> Sequence[Tensor]:
+        """The examples of this rank's micro-batches at the present position."""
+        indices = self._order.indices(self.images, stage.batch)
+        return indices.chunk(self._parts)[self.ranks.rank * self.plan.accumulate :][: self.plan.accumulate]
 
     def save(self) -> None:
         """Write a checkpoint, unless this step has one."""
