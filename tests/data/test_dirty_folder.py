@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -93,8 +92,8 @@ def _bad(folder: Path) -> dict[str, str]:
         ("damaged.png", whole[:60] + bytes(50) + whole[110:], "is truncated or damaged (..."),
         ("page.jpg", b"<!DOCTYPE html><html>not found</html>", "is HTML, not an image (a download that went wrong?)"),
         ("notes.txt", b"remember the milk\n", "is text, not an image"),
-        ("huge.png", _whole_giant(), "declares 20000 x 20000 pixels, more than 89,478,485"),
-        ("boasting.png", png(65_000, 65_000, 8, 2, bytes(100)), "declares ..."),
+        ("huge.png", _whole_giant(), "declares more than 89,478,485 pixels"),
+        ("boasting.png", png(65_000, 65_000, 8, 2, bytes(100)), "declares more than 89,478,485 pixels"),
         ("chatty.png", _text_bomb(), "is truncated or damaged (Decompressed data too large..."),
         ("tiny.png", png(1, 1, 8, 0, b"\0\0"), "has 1 x 1 pixels: the shorter side must have at least 4"),
         ("flat.png", png(64, 2, 8, 0, bytes(130)), "has 64 x 2 pixels: the shorter side must have at least 4"),
@@ -164,7 +163,7 @@ def test_every_file_is_used_or_named_with_its_reason(dirty):
         f"data: {len(bad)} files rejected:",
         "2 images of 16 bits: scaled",
         "1 image of 1 bit",
-        "2 images with a palette",
+        "3 images with a palette",
         "4 images with transparency: composited on white",
         "1 image CMYK",
         "7 images turned",
@@ -183,14 +182,27 @@ def test_every_file_is_used_or_named_with_its_reason(dirty):
     assert open_data(str(folder)).fingerprint == opened.fingerprint
 
 
+WITH_MEMORY = """
+import re, sys
+from pathlib import Path
+from ganvas.cli.main import main
+
+code = main(sys.argv[1:])
+kilobytes = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+Path("memory").write_text(str(kilobytes * 1024))
+sys.exit(code)
+"""
+
+
 def ganvas(*arguments: str, cwd: Path) -> tuple[subprocess.CompletedProcess[str], int]:
-    """A command in a process of its own, and the highest memory in bytes that any such process has taken so far."""
+    """A command in a process of its own, and the highest memory in bytes that it has taken."""
     environment = os.environ | {"GANVAS_CACHE": str(cwd / "cache"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "ganvas.cli.main", *arguments]
+    command = [sys.executable, "-c", WITH_MEMORY, *arguments]
     done = subprocess.run(command, cwd=cwd, env=environment, text=True, capture_output=True, timeout=240)
-    return done, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return done, int((cwd / "memory").read_text())
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to measure memory")
 def test_scanning_says_it_all_and_training_uses_exactly_the_rest(dirty, tmp_path):
     folder, good, bad = dirty
     done, memory = ganvas("data", "scan", str(folder), "--json", cwd=tmp_path)

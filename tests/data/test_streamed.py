@@ -1,5 +1,6 @@
 """Sets too large for memory: the same batches, decoded ahead, and what happens when files go missing."""
 
+import itertools
 import os
 import re
 import shutil
@@ -9,11 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas.data.examples import MemoryImages
+from ganvas import catalog
+from ganvas.data.batch import Batch
+from ganvas.data.examples import Examples, MemoryImages
 from ganvas.data.open import find
 from ganvas.data.source import Request
 from ganvas.data.streamed import StreamedImages
+from ganvas.engine.devices import Machine
+from ganvas.engine.loop import Plan, Trainer
 from ganvas.errors import GanvasError, TrainingStopped
+from ganvas.run import build
 from tests.data.pictures import noise, pixels, read, save
 
 
@@ -149,3 +155,76 @@ def test_pixels_kept_from_the_survey_do_not_exceed_memory_and_change_nothing(tmp
     opened = read(tmp_path, resolution=8, memory=6 * 8 * 8 * 3)
     assert isinstance(opened, MemoryImages)
     assert [int(image.mean()) for image in pixels(opened)] == [0, 40, 80, 120, 160, 200]
+
+
+def trained(examples: Examples, budget: int = 96) -> tuple[Trainer, dict[str, torch.Tensor]]:
+    """A tiny model trained from fixed weights, one processor thread."""
+    entry = catalog.open_model("dcgan")
+    torch.manual_seed(0)
+    model = build(entry, entry.presets["tiny"], examples.spec)
+    machine = Machine(device=torch.device("cpu"), bf16=False, threads=1)
+    trainer = Trainer(model, examples, Plan(seed=3, budget=budget, save_every=10**9, log_every=1), machine)
+    assert trainer.run() == "finished"
+    return trainer, {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+
+
+@pytest.fixture
+def quick(folder):
+    """Resized, so that batches are small."""
+    return lambda memory: read(folder, resolution=8, memory=memory)
+
+
+def test_training_on_a_streamed_set_equals_training_from_memory_bit_by_bit(quick):
+    _, one = trained(quick(10**9))
+    trainer, other = trained(quick(0))
+    assert isinstance(trainer.examples, StreamedImages)
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert trainer.examples._coming == {}  # nothing is read beyond the budget
+
+
+def test_a_trainer_expects_what_it_then_asks_for(quick):
+    class Watched(Examples):
+        """Hands on to a streamed set and notes what is expected and asked for."""
+
+        def __init__(self, inner: Examples) -> None:
+            super().__init__(inner._about)
+            self.inner, self.said = inner, []
+
+        def __len__(self) -> int:
+            return len(self.inner)
+
+        @property
+        def fingerprint(self) -> str:
+            return self.inner.fingerprint
+
+        def batch(self, indices: torch.Tensor) -> Batch:
+            self.said.append(("asked", indices.tolist()))
+            return self.inner.batch(indices)
+
+        def expect(self, indices: torch.Tensor) -> None:
+            self.said.append(("expected", indices.tolist()))
+
+        def to(self, device: torch.device) -> Examples:
+            return self
+
+        def label_counts(self) -> tuple[int, ...]:
+            return self.inner.label_counts()
+
+    watched = Watched(quick(10**9))
+    trained(watched)
+    assert [kind for kind, _ in watched.said[:2]] == ["asked", "expected"] and watched.said[-1][0] == "asked"
+    for (kind, rows), (following, then) in itertools.pairwise(watched.said):
+        assert kind != "expected" or (following == "asked" and then == rows)
+
+
+def test_a_file_lost_while_training_does_not_stop_the_run_and_changes_it_in_one_way(folder, quick, capsys):
+    ends = []
+    for _ in range(2):
+        examples = quick(0)
+        (folder / "a" / "02.png").unlink()
+        ends.append(trained(examples)[1])
+        save(folder / "a" / "02.png", noise(2))
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    assert capsys.readouterr().err.count("WARNING: 'a/02.png'") == 2
+    untouched = trained(quick(0))[1]
+    assert any(not torch.equal(ends[0][name], untouched[name]) for name in untouched)

@@ -260,9 +260,11 @@ def test_a_level_trains_only_what_it_shows():
 def test_samples_follow_the_fade_on_the_averaged_weights(tmp_path):
     t = trainer(tmp_path)
     assert (int(t.averaged.model.level), float(t.averaged.model.alpha)) == (0, 1.0)
-    play_to(t, 1, 6)
+    play_to(t, 1, 11)
     assert t.averaged.model.level is t.model.level and t.averaged.model.alpha is t.model.alpha
-    assert int(t.averaged.model.level) == 1 and float(t.averaged.model.alpha) == pytest.approx(5 * 4 / 80)  # that of the last step played
+    assert int(t.averaged.model.level) == 1 and float(t.averaged.model.alpha) == pytest.approx(
+        10 * 4 / 80
+    )  # of the stage, at the last step played
     play_to(t, 2, 1)
     assert (int(t.model.level), float(t.model.alpha)) == (1, 1.0)
 
