@@ -61,15 +61,22 @@ def test_resuming_in_a_new_process_changes_no_bit(game, resumed):
     assert differing(contents(t), left(resumed, game, "resumed")) == []
 
 
+def shared(names, game):
+    """What all ranks hold alike: not batch-norm statistics, which are averaged in checkpoints and between stages, nor buffers by rank."""
+    own = {f"model/{name}" for name in game.model().rank_buffers()}
+    return [name for name in names if name not in own and not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+
+
+def test_two_ranks_agree(game, ranked):
+    first, second = left(ranked, game, "rank-0"), left(ranked, game, "rank-1")
+    assert [name for name in shared(first, game) if not torch.equal(first[name], second[name])] == []
+
+
 def test_two_ranks_equal_two_micro_batches(game, ranked):
-    """To 1e-5. What differs by design: batch-norm statistics, which are averaged in checkpoints only, and buffers kept by rank."""
+    """To 1e-5."""
     t = game.trainer(accumulate=2)
     for _ in range(STEPS):
         t.play()
-    first, second = left(ranked, game, "rank-0"), left(ranked, game, "rank-1")
-    own = {f"model/{name}" for name in t.model.rank_buffers()}
-    shared = [name for name in first if name not in own and not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
-    assert [name for name in shared if not torch.equal(first[name], second[name])] == []
-    for name, value in contents(t).items():
-        if name in shared:
-            torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-5, msg=lambda said, name=name: f"{name}: {said}")
+    first, alone = left(ranked, game, "rank-0"), contents(t)
+    for name in shared(alone, game):
+        torch.testing.assert_close(first[name], alone[name], rtol=1e-5, atol=1e-5, msg=lambda said, name=name: f"{name}: {said}")

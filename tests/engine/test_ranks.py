@@ -95,6 +95,12 @@ def test_a_rank_without_a_state_is_refused(folder):
         model_tensors(stored, ("pool",), 2)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list threads")
+def test_the_threads_of_the_group_end_with_it(folder):
+    for rank in (0, 1):
+        assert not [name for name in json.loads((folder / f"threads-{rank}.json").read_text()) if "gloo" in name]
+
+
 def test_the_mean_over_ranks_is_differentiable(small):
     """Loss of rank r is r m^2 with m = mean(w r) = 1.5 w: the mean loss is 1.5 (1.5 w)^2, and its slope 6.75 w, for w = 2."""
     for rank in small:

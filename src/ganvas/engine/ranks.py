@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -95,6 +96,9 @@ def joined(device: torch.device | None = None) -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
+    # An optimizer imports it, and what it imports takes the process group of that moment as a default argument and so never lets go of it:
+    # then its threads are alive when the interpreter ends, which now and then aborts the process.
+    import_module("torch._dynamo")
     backend = "nccl" if device is not None and device.type == "cuda" else "gloo"
     if device is not None and device.type == "cuda":
         torch.cuda.set_device(device)
