@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ganvas import catalog
@@ -15,9 +16,11 @@ from ganvas.data.examples import Examples
 from ganvas.data.open import evaluation_split, open_data
 from ganvas.engine import rundir
 from ganvas.engine.averages import load_tensors
+from ganvas.engine.capabilities import AnySize
 from ganvas.engine.config import from_json
 from ganvas.engine.contract import GenerativeModel
 from ganvas.engine.devices import find
+from ganvas.engine.draws import SampleDraws
 from ganvas.engine.sampling import draw, interpolate
 from ganvas.engine.state import model_tensors
 from ganvas.errors import GanvasError, require
@@ -91,19 +94,41 @@ class Run:
         """Training images seen by the loaded checkpoint."""
         return int(self._loaded[1]["images"])
 
-    def tensors(self, n: int, *, seed: int = 0, labels: Sequence[int] | None = None, indices: Sequence[int] | None = None) -> Tensor:
-        """n samples as the model gives them: images (n, C, H, W) in [-1, 1], standardised points (n, D)."""
+    def tensors(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        labels: Sequence[int] | None = None,
+        size: tuple[int, int] | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> Tensor:
+        """n samples as the model gives them: images (n, C, H, W) in [-1, 1], standardised points (n, D). `size` is (height, width)."""
+        if size is not None:
+            require(labels is None, "--labels and --size: images of any size cannot be asked for by label")
+            return self._sized(size, range(n) if indices is None else indices, seed)
         self._check(labels)
         sources = self.sources if "images" in self.entry.card.conditions else None
         where = find(self.device)
         return draw(self.model, self.entry.card, n, seed=seed, labels=labels, sources=sources, indices=indices, device=where)
 
-    def sample(self, n: int, *, seed: int = 0, labels: Sequence[int] | None = None) -> np.ndarray:
+    @torch.no_grad()
+    def _sized(self, size: tuple[int, int], indices: Sequence[int], seed: int) -> Tensor:
+        model, where = self.model, find(self.device)
+        if not isinstance(model, AnySize):
+            raise GanvasError(f"--size: {self.entry.card.title} draws images of one size; `ganvas list` shows what each model can do")
+        require(min(size) >= 1, f"--size {size[0]} {size[1]}: height and width are whole numbers of at least 1")
+        parts = [indices[at : at + 16] for at in range(0, len(indices), 16)]
+        drawn = [model.sample_sized(len(part), *size, rng=SampleDraws(seed, device=where, indices=part)).float().cpu() for part in parts]
+        return torch.cat(drawn)
+
+    def sample(self, n: int, *, seed: int = 0, labels: Sequence[int] | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
         """n samples as users keep them: uint8 images (n, H, W, C), or float32 points (n, D) in the data's units.
 
         Sample i is a function of (run, seed, i): asking for more gives the same first ones. `labels` are class indices, used in turn.
+        `size` (height, width) is for models that draw images of any size.
         """
-        return self.spec.native(self.tensors(n, seed=seed, labels=labels)).numpy()
+        return self.spec.native(self.tensors(n, seed=seed, labels=labels, size=size)).numpy()
 
     def interpolate(self, *, rows: int = 6, steps: int = 10, seed: int = 0) -> np.ndarray:
         """`rows` paths of `steps` samples each between codes, (rows * steps, ...), in the form of `sample`."""
@@ -116,7 +141,9 @@ class Run:
             require(0 <= label < len(self.spec.classes), f"--labels {label}: this data has the classes {known}")
 
 
-def ensemble(runs: Sequence[Run], n: int, *, seed: int = 0, labels: Sequence[int] | None = None) -> np.ndarray:
+def ensemble(
+    runs: Sequence[Run], n: int, *, seed: int = 0, labels: Sequence[int] | None = None, size: tuple[int, int] | None = None
+) -> np.ndarray:
     """n samples, each from a run drawn at random: the ensemble remedy for mode dropping (Tolstikhin et al. 2017, arXiv:1701.02386).
 
     Which run sample i comes from is a function of (seed, i). Raises `GanvasError` if the runs' data have different shapes.
@@ -127,13 +154,13 @@ def ensemble(runs: Sequence[Run], n: int, *, seed: int = 0, labels: Sequence[int
         same = (run.spec.kind, run.spec.shape) == (first.kind, first.shape)
         require(same, f"{run.path}: its samples are {run.spec.kind} {run.spec.shape}, those of {runs[0].path} {first.kind} {first.shape}")
     if len(runs) == 1:
-        return runs[0].sample(n, seed=seed, labels=labels)
+        return runs[0].sample(n, seed=seed, labels=labels, size=size)
     choice = [np.random.default_rng((seed, i)).integers(len(runs)) for i in range(n)]
     images = np.empty(0)
     for index, run in enumerate(runs):
         mine = [i for i in range(n) if choice[i] == index]
         if mine:
-            part = run.spec.native(run.tensors(len(mine), seed=seed, labels=labels, indices=mine)).numpy()
+            part = run.spec.native(run.tensors(len(mine), seed=seed, labels=labels, size=size, indices=mine)).numpy()
             images = images if len(images) else np.empty((n, *part.shape[1:]), part.dtype)
             images[mine] = part
     return images

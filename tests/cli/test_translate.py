@@ -10,7 +10,6 @@ from PIL import Image
 from ganvas.cli.main import main
 from ganvas.data.open import open_data
 from ganvas.engine.draws import SampleDraws
-from ganvas.explore import translating
 from ganvas.run import load
 
 
@@ -78,32 +77,16 @@ def test_one_picture_goes_to_the_second_domain(run, tmp_path):
     assert np.array_equal(first, opened(tmp_path / "out" / "one.png"))
 
 
-def test_large_pictures_are_translated_in_tiles_without_seams(run, tmp_path, monkeypatch):
-    """With a map that changes each pixel alone, tiles and the whole are the same picture."""
-
-    class Negative:
-        targets, multiple = ("A", "B"), 4
-
-        def translate(self, images, *, to, rng):
-            assert max(images.shape[2:]) <= 24
-            return -images
-
-    monkeypatch.setattr(translating, "TILE", 20)
-    monkeypatch.setattr(translating, "OVERLAP", 6)
-    picture = np.random.default_rng(0).integers(0, 256, (53, 70, 3), dtype=np.uint8)
-    made = translating._translated(Negative(), picture, "B", (12, 14), SampleDraws(0), torch.device("cpu"))
-    assert np.abs(made.astype(int) - (255 - picture.astype(int))).max() <= 1
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nothing.png", "--out", "out"], "nothing.png: no such file or folder"),
         (["empty", "--out", "out"], "empty: holds no picture"),
         (["in", "--out", "out", "--to", "C"], "there is no such domain, only A and B"),
+        (["in", "--out", "in"], "'a.png' would be overwritten by its translation"),
         (["in", "--out", "in/a.png"], "is a file; translations are written to a folder"),
         (["twice", "--out", "out"], "several files would be written to a.png"),
-        (["sheet", "--out", "out"], "would be overwritten by the sheet"),
+        (["sheet", "--out", "out"], "would be overwritten by a sheet"),
         (["bad", "--out", "out"], "no picture could be read: 'a.png' is HTML"),
     ],
 )

@@ -1,16 +1,22 @@
 """Folders of two domains: which names mean what, alignment, sizes, splits."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from ganvas.api import resume
+from ganvas.cli.main import main
 from ganvas.data.batch import DataSpec
 from ganvas.data.describe import describe, scan
 from ganvas.data.layout import arrange
 from ganvas.data.open import find, open_data, splits
 from ganvas.data.pairs import Halves, Pairs
 from ganvas.errors import GanvasError
+from ganvas.run import load
 from tests.data.pictures import noise, pixels, read, reasons, zipped
 from tests.data.pictures import save as store
 
@@ -222,9 +228,9 @@ def test_domains_too_large_for_memory_are_streamed_and_lose_pairs_whole(tmp_path
 @pytest.fixture
 def facades(tmp_path):
     """Pictures of 32 x 16 pixels: the left half is a photograph, the right half its map."""
-    for split, count in (("train", 5), ("val", 3)):
+    for split, count in (("train", 5), ("val", 7)):
         for i in range(count):
-            whole = np.concatenate([np.asarray(noise(i)), np.asarray(noise(100 + i))], axis=1)
+            whole = np.concatenate([np.asarray(noise(i + (split == "val") * 50)), np.asarray(noise(100 + i))], axis=1)
             store(tmp_path / "set" / split / f"{i}.png", Image.fromarray(whole))
     return tmp_path / "set"
 
@@ -244,7 +250,7 @@ def test_halves_of_pictures_are_pairs(facades, tmp_path):
         assert batch.images.is_contiguous(memory_format=torch.channels_last)
         assert len({plain.fingerprint, data.fingerprint, turned.fingerprint, data.compared.fingerprint}) == 4
         assert scan(source, layout="left-right").spec == data.spec and splits(source) == ("train", "val")
-    assert "val: 3 pairs" in describe(facades, layout="left-right") and "left (3), right (3)" in describe(facades, layout="left-right")
+    assert "val: 7 pairs" in describe(facades, layout="left-right") and "left (7), right (7)" in describe(facades, layout="left-right")
     assert "side by side" in data.notes()[0]
 
 
@@ -275,3 +281,35 @@ def test_the_layout_of_a_source_is_kept_apart_in_the_cache(facades):
     wide, halved = open_data(str(facades), resolution=8), open_data(str(facades), layout="left-right", resolution=8)
     assert wide.spec.shape == halved.spec.shape and not np.array_equal(pixels(wide), pixels(halved))
     assert find(facades, "left-right").arrangement == "left-right"
+
+
+def test_a_run_keeps_its_layout_for_resuming_measuring_and_sampling(facades, tmp_path, monkeypatch):
+    arguments = ["train", "cyclegan", "--data", str(facades), "--preset", "tiny", "--images", "12", "--threads", "1"]
+    path = tmp_path / "run"
+    assert main([*arguments, "--run", str(path), "--layout", "right-left", "--evaluate-every", "6"]) == 0
+    stored = json.loads((path / "config.json").read_text())
+    assert stored["run"]["layout"] == "right-left" and stored["data"]["spec"]["domains"] == ["right", "left"]
+    run = load(path)
+    assert run.sources.spec.domains == ("right", "left") and run.sources.split == "val"
+    shutil.rmtree(path / "checkpoints")
+    monkeypatch.chdir("/")
+    assert main(["resume", str(path)]) == 0 and load(path).images >= 12
+    assert main(["evaluate", str(path), "--count", "6"]) == 0
+    del stored["run"]["layout"]  # as before there were layouts
+    (path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(GanvasError, match="its content has changed"):
+        resume(path, quiet=True)
+
+
+def test_the_command_line_shows_domains(facades, capsys):
+    assert main(["data", "scan", str(facades), "--layout", "left-right"]) == 0
+    said = capsys.readouterr().out
+    assert "train: 5 pairs" in said and "aligned domains: left (5), right (5)" in said and "training on  16 x 16 pixels" in said
+    assert main(["data", "scan", str(facades), "--layout", "left-right", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["spec"]["domains"] == ["left", "right"] and found["splits"]["val"] == {
+        "count": 7,
+        "classes": {},
+        "domains": {"left": 7, "right": 7},
+    }
+    assert main(["data", "scan", str(facades), "--layout", "sideways"]) == 2 and "--layout" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganvas.data.describe import scan
 from ganvas.data.images import commonest
 from ganvas.data.open import evaluation_split, open_data, splits
 from ganvas.errors import GanvasError
@@ -248,3 +249,13 @@ def test_a_split_without_usable_images_is_an_error_of_its_own(tmp_path):
     assert len(open_data(str(tmp_path))) == 1
     with pytest.raises(GanvasError, match=r"split 'test' .* holds no usable image: 'test/1.png' is empty"):
         open_data(str(tmp_path), split="test")
+
+
+def test_files_that_two_splits_share_are_counted(tmp_path):
+    for split, seeds in (("train", range(6)), ("val", range(100, 103)), ("test", [4, 5, 200, 4])):
+        for i, seed in enumerate(seeds):
+            save(tmp_path / split / f"{i}.png", noise(seed))
+    line = "data: 3 of the 4 images of split test are in split train, too: they are not held out"
+    assert line in open_data(str(tmp_path)).notes() and line in open_data(str(tmp_path), split="test").notes()
+    assert not any("held out" in note for note in open_data(str(tmp_path), split="val").notes())
+    assert [f"data: {said}" for said in scan(tmp_path).conversions] == [line]

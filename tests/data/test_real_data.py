@@ -52,3 +52,17 @@ def test_cifar10_in_its_zip():
     assert torch.equal(again.batch(rows).images, train.batch(rows).images)
     assert open_data(source, split="test").label_counts() == (1000,) * 10
     assert scan(source).sizes == ((32, 32, 60_000),)
+
+
+def test_pairs_side_by_side():
+    """The folder `facades`: whatever it shows, the right halves are drawings in grey, and its splits share files."""
+    source = at("facades")
+    assert splits(source) == ("train", "val") and open_data(source).spec.domains == ()
+    train, held_out = open_data(source, layout="right-left"), open_data(source, split="val", layout="right-left")
+    assert (len(train), len(held_out)) == (100, 155) and train.spec == held_out.spec and train.spec.aligned and not train.rejected
+    assert train.spec.shape == (3, 256, 256) and train.spec.domains == ("right", "left")
+    batch = train.batch(torch.arange(100))
+    colour = [images.amax(1) - images.amin(1) for images in (batch.images, batch["target"])]
+    assert colour[0].max() == 0 < colour[1].mean((1, 2)).min()
+    note = "100 of the 155 images of split val are in split train, too: they are not held out"
+    assert f"data: {note}" in train.notes() and f"data: {note}" in held_out.notes() and note in scan(source).conversions

@@ -44,6 +44,27 @@ def test_an_exchanged_fake_takes_the_slot():
     assert pool.flatten().tolist() == [52, 1, 50, 3] and int(filled) == 4
 
 
+def test_of_two_fakes_for_one_slot_the_later_stays():
+    pool, filled = fakes(0, 3), torch.tensor(3)
+    keep(pool, filled, fakes(50, 4), torch.tensor([1, 2, 1, -1]))
+    assert pool.flatten().tolist() == [0, 52, 51]
+
+
+def test_more_fakes_than_room_leave_the_first_of_them():
+    pool, filled = fakes(0, 4), torch.tensor(3)
+    keep(pool, filled, fakes(50, 3), torch.tensor([-1, -1, -1]))
+    assert pool.flatten().tolist() == [0, 1, 2, 50] and int(filled) == 4
+
+
+def test_what_is_shown_is_a_function_of_the_draws():
+    pool, filled = fakes(0, 8), torch.tensor(8)
+    first, again, other = (shown(pool, filled, fakes(100, 64), StepDraws(seed, 0, 1, CPU)) for seed in (1, 1, 2))
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1]) and not torch.equal(first[1], other[1])
+    whole = shown(pool, filled, fakes(100, 64), StepDraws(1, 0, 1, CPU))[1]
+    halves = [shown(pool, filled, fakes(100 + 32 * part, 32), StepDraws(1, part, 2, CPU))[1] for part in (0, 1)]
+    assert torch.equal(whole, torch.cat(halves)), "ranks and micro-batches see parts of one draw"
+
+
 def test_a_pool_of_nothing_shows_every_fake():
     pool, filled = empty(0)
     images, slots = shown(pool, filled, fakes(3, 2), StepDraws(0, 0, 1, CPU))

@@ -21,6 +21,8 @@ class Options:
     """Number of samples."""
     labels: tuple[int, ...] | None = None
     """Class indices to ask a conditional model for, used in turn."""
+    size: tuple[int, int] | None = None
+    """HEIGHT WIDTH of the images, for models that draw any size; that of the data unless given."""
     seed: int = 0
     """Sample i is a function of (run, seed, i)."""
     device: str = "cpu"
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
     runs = [load(path, device=options.device) for path in options.runs]
     check(options.out, runs[0].spec)
-    samples = ensemble(runs, options.count, seed=options.seed, labels=options.labels)
+    samples = ensemble(runs, options.count, seed=options.seed, labels=options.labels, size=options.size)
     names = " + ".join(run.entry.name for run in runs)
     write(samples, options.out, runs[0].spec, title=f"{names}, {runs[0].images:,} images seen, seed {options.seed}")
     print(f"{options.count} samples: {options.out}")

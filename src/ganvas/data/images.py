@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import final
 
@@ -198,7 +199,7 @@ class ImageSource(Source):
         lines = [f"{self.name} ({what}), split {split}: {held}"]
         lines += [class_line(count.classes)] if count.classes else []
         lines += [attribute_line(count.attributes, count.count)] if count.attributes else []
-        lines += _changes(sides, plans)
+        lines += [*_changes(sides, plans), *shared(surveyed.splits, split)]
         return lines + [note for note in self._listing.notes if not _of_another_split(note, split)]
 
     def _count(self, members: Sequence[Record], spec: DataSpec, surveyed: _Surveyed) -> SplitCount:
@@ -228,7 +229,7 @@ class ImageSource(Source):
             splits=splits,
             sizes=top(Counter((record.width, record.height) for record in members)),
             modes=dict(Counter(record.mode for record in members).most_common()),
-            conversions=(*told, *_changes(self._sides(members), plans), *self._listing.notes),
+            conversions=(*told, *_changes(self._sides(members), plans), *shared(surveyed.splits), *self._listing.notes),
             rejected=surveyed.rejected,
             cache=str(self._cache),
         )
@@ -261,6 +262,18 @@ def _changes(sides: Sequence[Sequence[Record]], plans: Sequence[Plan]) -> list[s
     if len(set(plans)) == 1:
         return conversions([record for side in sides for record in side], _images(plans[0]))
     return [line for side, plan in zip(sides, plans, strict=True) for line in conversions(side, _images(plan))]
+
+
+def shared(splits: Mapping[str, Sequence[Record]], split: str | None = None) -> list[str]:
+    """Which splits hold equal files, of those that `split` is one of if it is given: on them, nothing is held out."""
+    digests = {name: [record.digest for record in members] for name, members in splits.items()}
+    lines = []
+    for one, other in combinations(digests, 2):
+        known = set(digests[one])
+        equal = sum(digest in known for digest in digests[other])
+        if equal and split in (None, one, other):
+            lines.append(f"{equal:,} of the {len(digests[other]):,} images of split {other} are in split {one}, too: they are not held out")
+    return lines
 
 
 def _of_another_split(note: str, split: str) -> bool:

@@ -84,12 +84,17 @@ class AnySize(ABC):
 
 
 class Edit(ABC):
-    """An image is changed and made plausible again. Images are (C, H, W) in [-1, 1], masks (H, W) of 0 and 1."""
+    """An image is changed and made plausible again. Images are (C, H, W) in [-1, 1], masks (H, W) in [0, 1]."""
+
+    @property
+    @abstractmethod
+    def scales(self) -> int:
+        """The finest scale that an edit can start from; the coarsest is 1, or 0 where there is no other."""
 
     @abstractmethod
     def edit(self, image: Tensor, *, mask: Tensor | None, start: int | None, rng: Draws) -> Tensor:
-        """The image (1, C, H, W) after the scales from `start` on (None: the model's choice) have drawn it anew; outside `mask` it stays
-        as it was."""
+        """The image (1, C, H, W) after the scales from `start` on (None: the model's choice) have drawn it anew; where `mask` is 0 it
+        stays as it was."""
 
     @abstractmethod
     def enlarge(self, image: Tensor, *, factor: float, rng: Draws) -> Tensor:

@@ -20,12 +20,13 @@ Shapes: B batch, C_A and C_B channels, F = `width`; images and translations (B, 
 
 Samples are translations of images of the first domain to the second.
 
-Differences from the paper. Sizes that are no multiple of 4 are padded by repeating their edge, and cropped back. Images too small for
-three strided layers have as many as leave the discriminator a map. With several processes each has a pool of its own. Domains of
-different channels are possible without the identity term.
+Differences from the paper. Sizes that are no multiple of 4 are padded by repeating their edge, and cropped back, sides below 8 likewise.
+Images too small for three strided layers have as many as leave the discriminator a map. With several processes each has a pool of its
+own. Domains of different channels are possible without the identity term.
 
-What to expect. Colour and texture change well, shapes hardly. A low cycle loss is no proof of a good translation: a generator can hide the
-original in faint patterns. Look at the pictures.
+What to expect. Colour, texture and the weight of strokes change well, shapes hardly. On MNIST in two looks (28 x 28, `quick`) translations
+are right after a few thousand images, one or two minutes on a processor; time grows with the number of pixels. A low cycle loss is no
+proof of a good translation: a generator can hide the original in faint patterns. Look at the pictures.
 """
 
 import math
@@ -137,7 +138,9 @@ class Generator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        padded = pad(x, (0, -width % 4, 0, -height % 4), mode="replicate")
+        # The smallest maps are a quarter of the canvas, and a border can be reflected only where there are two pixels.
+        right, below = max(-width % 4, 8 - width), max(-height % 4, 8 - height)
+        padded = pad(x, (0, right, 0, below), mode="replicate")
         return self.layers(padded)[:, :, :height, :width]
 
 
@@ -264,7 +267,7 @@ class CycleGAN(GenerativeModel, Translate):
 
 PRESETS = {
     "paper": Config(),
-    "quick": Config(images=60_000, batch=8, width=24, blocks=3, discriminator_width=32, layers=2, lr=5e-4),
+    "quick": Config(images=16_000, batch=4, width=16, blocks=3, discriminator_width=24, layers=2, lr=5e-4),
     "tiny": Config(images=8 * 20, batch=4, width=2, blocks=1, discriminator_width=4, layers=1, pool=20, lr=2e-3),
 }
 

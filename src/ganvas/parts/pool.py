@@ -29,12 +29,13 @@ def shown(pool: Tensor, filled: Tensor, fakes: Tensor, rng: Draws) -> tuple[Tens
 
 def keep(pool: Tensor, filled: Tensor, fakes: Tensor, slots: Tensor) -> None:
     """Put swapped fakes into their slots, and while there is room all fakes into free ones. Of two fakes for one slot the later stays."""
-    capacity = len(pool)
-    room = min(max(capacity - int(filled), 0), len(fakes))
-    if room:
-        start = int(filled)
-        pool[start : start + room] = fakes[:room].to(pool.dtype)
-        filled.add_(room)
-    for row, slot in enumerate(slots.tolist()):
-        if slot >= 0:
-            pool[slot] = fakes[row].to(pool.dtype)
+    capacity, rows = len(pool), torch.arange(len(fakes), device=pool.device)
+    if capacity == 0:
+        return
+    slots = torch.where(filled < capacity, filled + rows, slots)  # what lies behind the last slot finds no place
+    takes = slots[None, :] == torch.arange(capacity, device=pool.device)[:, None]
+    # Computed without a look at the numbers from the host, which would make a GPU wait at every step.
+    row = torch.where(takes, rows, -1).amax(dim=1)
+    chosen = (row >= 0).view(-1, *[1] * (pool.dim() - 1))
+    pool.copy_(torch.where(chosen, fakes[row.clamp(min=0)].to(pool.dtype), pool))
+    filled.copy_((filled + len(fakes)).clamp(max=capacity))
