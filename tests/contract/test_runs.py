@@ -62,7 +62,7 @@ def test_resuming_in_a_new_process_changes_no_bit(game, resumed):
 
 
 def shared(names, game):
-    """What all ranks hold alike: not batch-norm statistics, which are averaged in checkpoints and between stages, nor buffers by rank."""
+    """What all ranks hold alike: not batch-norm statistics, which are averaged in checkpoints only, nor buffers by rank."""
     own = {f"model/{name}" for name in game.model().rank_buffers()}
     return [name for name in names if name not in own and not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
 

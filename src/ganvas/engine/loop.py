@@ -146,7 +146,6 @@ class Trainer:
         self.updates.enter(self.stage)
         if stage.enter is not None:
             with torch.no_grad():
-                state.average_buffers(self)  # what is measured on them is then the same on all ranks
                 stage.enter(self.examples.batch(self._order.indices(self.images, stage.batch)), self.stage_step == 0)
         self._entered = True
 

@@ -20,9 +20,9 @@ COUNTERS = ("step", "images", "stage", "stage_step", "stage_start", "attempt")
 def collect(trainer: "Trainer") -> Tensors:
     """Every tensor of a run by file; all ranks must ask. Batch-norm buffers are averaged over ranks first, in place."""
     model, ranks, updates = trainer.model, trainer.ranks, trainer.updates
-    average_buffers(trainer)
     by_rank = set(model.rank_buffers())
     buffers = dict(model.named_buffers())
+    ranks.mean_([b for name, b in buffers.items() if b.is_floating_point() and name not in by_rank])
     pools = {name: ranks.gather(buffers[name]) for name in sorted(by_rank)}
     tensors = {
         "model": {name: tensor for name, tensor in model.state_dict().items() if name not in by_rank},
@@ -34,12 +34,6 @@ def collect(trainer: "Trainer") -> Tensors:
     for rank in range(ranks.count):
         tensors[f"rank-{rank:04d}"] = {name: gathered[rank] for name, gathered in pools.items()}
     return tensors
-
-
-def average_buffers(trainer: "Trainer") -> None:
-    """Make the buffers that ranks share (batch-norm statistics) their mean, in place; all ranks must ask."""
-    by_rank = set(trainer.model.rank_buffers())
-    trainer.ranks.mean_([b for name, b in trainer.model.named_buffers() if b.is_floating_point() and name not in by_rank])
 
 
 def save(trainer: "Trainer", checkpoints: Checkpoints) -> None:
