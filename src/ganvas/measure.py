@@ -16,9 +16,10 @@ from ganvas.data.points import modes
 from ganvas.data.progress import Progress
 from ganvas.engine.rundir import CONFIG
 from ganvas.errors import GanvasError, require
-from ganvas.metrics.evaluate import COUNT, evaluate, evaluate_points
+from ganvas.metrics.choosing import choose
+from ganvas.metrics.evaluate import COUNT, evaluate_points
 from ganvas.metrics.evaluation import Evaluation
-from ganvas.metrics.extractor import extractor_for
+from ganvas.metrics.kinds import Kind
 from ganvas.metrics.neighbours import nothing
 from ganvas.run import Run, load
 
@@ -46,6 +47,7 @@ def evaluate_path(
     *,
     split: str | None = None,
     layout: Arrangement | None = None,
+    features: Kind = "auto",
     count: int | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -55,23 +57,26 @@ def evaluate_path(
 ) -> Evaluation:
     """Compare a run, a folder or zip of images, or a `.npz` file (array `images` or `points`) with a split of `data`.
 
-    `split` is the test split if there is one, and `layout` that of the run (else "auto"), unless given. Other arguments as in
-    `ganvas.metrics.evaluate.evaluate`.
+    `split` is the test split if there is one, and `layout` that of the run (else "auto"), unless given. `features` says what
+    images are compared on (see `ganvas.metrics.choosing`). Other arguments as in `ganvas.metrics.evaluate.evaluate`.
     """
     require(count is None or count > 0, f"--count {count}: must be greater than 0")
     samples = _samples(Path(path), seed, device)
     layout = layout or samples.layout
     held_out = open_data(data, split=split or evaluation_split(data), resolution=samples.resolution, layout=layout, progress=progress)
     reference = held_out.compared
-    wanted = min(count or min(COUNT, len(reference)), samples.count or 10**9)
+    available = samples.count or 10**9
     if reference.spec.kind == "points":
+        require(features == "auto", f"--features {features}: points are compared as they are, leave it out")
+        wanted = min(count or min(COUNT, len(reference)), available)
         drawn = torch.cat(list(samples.batches(wanted)))
         return compare_points(drawn, data, reference, count=wanted, seed=seed, weights=samples.weights, poll=poll)
     train = _training_examples(data, reference, samples.resolution, layout)
-    extractor = extractor_for(train, reference if reference is not train else None, poll=poll, progress=progress)
+    comparison = choose(train, reference if reference is not train else None, features=features, poll=poll, progress=progress)
+    wanted = min(count or comparison.count(reference), available)
     batches = samples.batches(wanted)
-    return evaluate(
-        batches, reference, extractor, count=wanted, seed=seed, weights=samples.weights, convert=convert, poll=poll, progress=progress
+    return comparison.evaluate(
+        batches, reference, count=wanted, seed=seed, weights=samples.weights, convert=convert, poll=poll, progress=progress
     )
 
 
@@ -85,7 +90,7 @@ def compare_points(
 
 
 def _training_examples(data: Any, reference: Examples, resolution: int | None, layout: Arrangement) -> Examples:
-    """What the classifier is trained on: the training split where the source has one."""
+    """What a classifier or a rotation network is trained on: the training split where the source has one."""
     if reference.split == "train" or "train" not in splits(data):
         return reference
     return open_data(data, split="train", resolution=resolution, layout=layout).compared

@@ -15,7 +15,7 @@ from ganvas.data.idx import IdxSource
 from ganvas.data.source import Request
 from ganvas.errors import GanvasError
 from ganvas.metrics import classifier, store
-from ganvas.metrics.extractor import PixelExtractor, classifier_for, extractor_for
+from ganvas.metrics.extractor import PixelExtractor, classifier_for
 
 from .conftest import all_images, all_labels
 
@@ -203,7 +203,7 @@ def test_any_size_and_channels(monkeypatch, tmp_path, shape):
 
 def test_shifts_move_whole_images_and_repeat_the_border():
     images = torch.arange(2 * 28 * 28).float().view(2, 1, 28, 28)
-    moved = classifier._shifted(images, torch.Generator().manual_seed(1))
+    moved = classifier.shifted(images, torch.Generator().manual_seed(1))
     candidates = []
     for dy in range(-2, 3):
         for dx in range(-2, 3):
@@ -214,7 +214,7 @@ def test_shifts_move_whole_images_and_repeat_the_border():
 
 
 def test_every_example_is_seen_equally_often():
-    order = classifier._order(torch.arange(10, 20), 4, torch.Generator().manual_seed(0))
+    order = classifier.order(torch.arange(10, 20), 4, torch.Generator().manual_seed(0))
     drawn = [next(order) for _ in range(5)]
     assert all(len(batch) == 4 for batch in drawn)
     assert torch.bincount(torch.cat(drawn)[:20])[10:].tolist() == [2] * 10
@@ -243,17 +243,6 @@ def test_pixels_are_area_means():
     assert PixelExtractor().features(torch.zeros(3, 1, 64, 32)).shape == (3, 128)
     assert PixelExtractor().name == "pixels" and "weak" in PixelExtractor().protocol["note"]
     assert PixelExtractor().read(images).probabilities is None
-
-
-def test_unlabelled_data_get_pixels(tmp_path):
-    plain = MemoryImages(About(spec=DataSpec(kind="images", shape=(1, 8, 8)), split="all"), torch.zeros(4, 8, 8, 1, dtype=torch.uint8))
-    assert extractor_for(plain, None, cache=tmp_path).name == "pixels"
-    one = MemoryImages(
-        About(spec=DataSpec(kind="images", shape=(1, 8, 8), classes=("only",)), split="all"),
-        torch.zeros(4, 8, 8, 1, dtype=torch.uint8),
-        torch.zeros(4, dtype=torch.int64),
-    )
-    assert extractor_for(one, None, cache=tmp_path).name == "pixels"
 
 
 def test_the_store_keeps_a_bounded_amount(tmp_path, monkeypatch):

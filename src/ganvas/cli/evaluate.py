@@ -1,4 +1,8 @@
-"""Measure samples against data: Frechet distance, precision, recall, density, coverage, with the protocol beside the numbers."""
+"""Measure samples against data, with the protocol beside the numbers.
+
+Frechet distance, precision, recall, density and coverage on features of a classifier (data with labels) or of a network that predicts
+rotations (at least 1,000 images without labels); a kernel distance of patches for one image or few.
+"""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +13,7 @@ import tyro
 
 from ganvas.cli.parse import parse
 from ganvas.data.arrangement import Arrangement
+from ganvas.metrics.kinds import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +26,10 @@ class Options:
     """The split to compare with; without it the test split if there is one."""
     layout: Arrangement | None = None
     """What the pictures of a folder or zip are to each other; without it as in the run."""
+    features: Kind = "auto"
+    """What images are compared on; `auto` takes what the data allow: classifier, rotations or patches."""
     count: int | None = None
-    """Samples to draw or read; without it 10,000 or the size of the split."""
+    """Samples to draw or read; without it 10,000 or the size of the split, 50 for a single image."""
     seed: int = 0
     """Seed of the samples."""
     convert: bool = False
@@ -50,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         data,
         split=options.split,
         layout=options.layout,
+        features=options.features,
         count=options.count,
         seed=options.seed,
         device=options.device,

@@ -16,9 +16,8 @@ from ganvas.engine.observers import Observer, Row, Verdict
 from ganvas.engine.rundir import METRICS
 from ganvas.engine.sampling import draw
 from ganvas.measure import compare_points
-from ganvas.metrics.evaluate import evaluate
+from ganvas.metrics.choosing import Comparison, choose
 from ganvas.metrics.evaluation import Evaluation
-from ganvas.metrics.extractor import extractor_for
 
 if TYPE_CHECKING:
     from ganvas.engine.loop import Trainer
@@ -55,16 +54,19 @@ class EvaluationObserver(Observer):
             self._data, split=evaluation_split(self._data), resolution=self._settings.resolution, layout=self._settings.layout
         )
         reference = self._opened.compared
-        count = min(COUNT, len(reference))
+        comparison = None if reference.spec.kind == "points" else self._comparison(trainer, reference)
+        count = min(COUNT, len(reference)) if comparison is None else comparison.count(reference, COUNT)
         model, device = trainer.averaged.model, trainer.machine.device
         samples = draw(model, self._card, count, seed=self._seed, sources=self._opened, device=device, poll=poll)
         weights = f"averaged weights, {trainer.images:,} images seen"
-        if reference.spec.kind == "points":
+        if comparison is None:
             native = reference.spec.native(samples)
             return compare_points(native, self._data, reference, count=count, seed=self._seed, weights=weights, poll=poll)
+        return comparison.evaluate(samples, reference, count=count, seed=self._seed, weights=weights, poll=poll)
+
+    def _comparison(self, trainer: "Trainer", reference: Examples) -> Comparison:
         training = trainer.examples.compared.to(torch.device("cpu"))
-        extractor = extractor_for(training, reference if reference.split != training.split else None, poll=poll)
-        return evaluate(samples, reference, extractor, count=count, seed=self._seed, weights=weights, poll=poll)
+        return choose(training, reference if reference.split != training.split else None, poll=trainer.signals.poll)
 
     def finish(self, trainer: "Trainer", outcome: str) -> None:
         return None

@@ -83,28 +83,46 @@ def build(shape: tuple[int, ...], classes: int) -> Network:
 
 
 def train(network: Network, examples: Examples, rows: Tensor, *, poll: Callable[[], None], progress: Progress) -> None:
-    """Train on the examples numbered `rows` (N,) by cross-entropy: AdamW, learning rate up and down once, images shifted a little.
+    """Train on the examples numbered `rows` (N,) by cross-entropy, images shifted a little; rates and optimizer as in `descend`.
 
     About three passes, at least 40,000 and at most 300,000 images in all. `poll` is called before every step.
     """
     batch = min(_BATCH, len(rows))
-    steps = budget(len(rows)) // batch
     generator = Generator().manual_seed(_SEED)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for part in order(rows, batch, generator):
+            drawn = examples.batch(part)
+            yield shifted(reduce(drawn.images.cpu().float(), LARGEST), generator), drawn.labels.cpu()
+
+    descend(network, batches(), budget(len(rows)) // batch, poll=poll, progress=progress)
+
+
+def descend(
+    network: Network,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    steps: int,
+    *,
+    poll: Callable[[], None],
+    progress: Progress,
+) -> None:
+    """Minimise the cross-entropy of (images, labels) for so many steps: AdamW, learning rate up and down once. Leaves the network fixed.
+
+    `poll` is called before every step, `progress` told of every image.
+    """
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         optimizer = torch.optim.AdamW(network.parameters(), lr=_PEAK, weight_decay=0.01, fused=True)
         network.train()
-        order = _order(rows, batch, generator)
         for step in range(steps):
             poll()
             done = step / steps
             optimizer.param_groups[0]["lr"] = _PEAK * min(done / _WARM, (1 - done) / (1 - _WARM))
-            drawn = examples.batch(next(order))
-            images = _shifted(reduce(drawn.images.cpu().float(), LARGEST), generator)
-            loss = F.cross_entropy(network(images), drawn.labels.cpu())
+            images, labels = next(batches)
+            loss = F.cross_entropy(network(images), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            progress.advance(batch)
+            progress.advance(len(images))
     network.eval().requires_grad_(False)
 
 
@@ -132,7 +150,7 @@ def look(network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         return features, network.head(features)
 
 
-def _order(rows: Tensor, batch: int, generator: Generator) -> Iterator[Tensor]:
+def order(rows: Tensor, batch: int, generator: Generator) -> Iterator[Tensor]:
     """Full batches of row numbers, one random permutation after another; what is left of one begins the next batch."""
     waiting = rows[:0]
     while True:
@@ -142,7 +160,7 @@ def _order(rows: Tensor, batch: int, generator: Generator) -> Iterator[Tensor]:
         waiting = waiting[batch:]
 
 
-def _shifted(images: Tensor, generator: Generator) -> Tensor:
+def shifted(images: Tensor, generator: Generator) -> Tensor:
     """Images (N, C, H, W), each moved by up to a fourteenth of its sides (at least one pixel), the border repeated; channels last."""
     count, _, height, width = images.shape
     rows, columns = (_moved(count, side, generator) for side in (height, width))

@@ -1,29 +1,32 @@
-"""One entry for every number about samples: `evaluate` for images, `evaluate_points` for points.
+"""The entries for numbers about samples: `evaluate` for images, `evaluate_patches` for one image or few, `evaluate_points` for points.
 
-Samples are compared with a reference split on equal counts, as every metric here depends on the count. Nothing of a training run is
-disturbed: draws are private, and no model is touched.
+Samples are compared with a reference split on equal counts, as the metrics of features depend on the count; that of patches does not.
+Nothing of a training run is disturbed: draws are private, and no model is touched.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ganvas.data import points as laws
 from ganvas.data.cache import cache_directory
 from ganvas.data.examples import Examples
 from ganvas.data.progress import Progress, Silent
 from ganvas.errors import require
-from ganvas.metrics import density_coverage, precision_recall, store
+from ganvas.metrics import density_coverage, patches, precision_recall, store
 from ganvas.metrics.evaluation import Evaluation
 from ganvas.metrics.extractor import Extractor, Reading
 from ganvas.metrics.frechet import frechet_distance, moments
+from ganvas.metrics.incoming import BATCH, Incoming, choice
 from ganvas.metrics.modes import REACH, count_modes
 from ganvas.metrics.neighbours import nothing
+from ganvas.metrics.patches import Patches
+from ganvas.metrics.spread import Spread, contrast
 from ganvas.metrics.wasserstein import sliced_wasserstein
 
 COUNT = 10_000
@@ -32,9 +35,10 @@ COUNT = 10_000
 FEWEST = 1 + max(precision_recall.K, density_coverage.K)
 """Samples below which neighbours are not defined."""
 
-_BATCH = 250
+ALONE = 50
+"""Samples compared with a single image unless asked otherwise."""
+
 _DIRECTIONS = 64
-_GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 
 
 def evaluate(
@@ -70,12 +74,8 @@ def evaluate(
     require(reference.spec.kind == "images", f"the reference holds {reference.spec.kind}, not images (points have evaluate_points)")
     wanted = _wanted(count, len(reference))
     watcher = progress or Silent()
-    batches = _batches(samples, wanted, seed)
-    watcher.start(wanted, "features of the samples")
-    try:
-        reading, changes = _read_samples(batches, wanted, reference.spec.shape, extractor, convert, poll, watcher)
-    finally:
-        watcher.close()
+    incoming = Incoming(samples, wanted, reference.spec.shape, seed=seed, convert=convert)
+    reading = _read(incoming, wanted, extractor, poll, watcher)
     fake = reading.features
     _enough(len(fake), "samples")
     real = _reference_features(reference, min(len(fake), len(reference)), extractor, cache or cache_directory(), poll, watcher)
@@ -83,7 +83,7 @@ def evaluate(
     protocol = {
         "features": extractor.protocol,
         "reference": {"split": reference.split, "count": len(real), "of": len(reference), "fingerprint": reference.fingerprint},
-        "samples": {"count": len(fake), "seed": seed, "weights": weights, "changes": "; ".join(changes)},
+        "samples": {"count": len(fake), "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)},
         **_neighbours(),
     }
     shares: dict[str, float] = {}
@@ -96,6 +96,72 @@ def evaluate(
         protocol["classes"] = {"of": len(extractor.classes), "found_from_share": least}
     protocol["seconds"] = round(time.perf_counter() - started, 3)
     return Evaluation(values=values, protocol=protocol, shares=shares)
+
+
+def evaluate_patches(
+    samples: Tensor | Iterable[Tensor],
+    reference: Examples,
+    *,
+    count: int | None = None,
+    seed: int = 0,
+    weights: str = "not stated",
+    convert: bool = False,
+    poll: Callable[[], None] = nothing,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compare the patches of sampled images with those of a reference split of any size, down to one image.
+
+    `values` are patch_kd, the kernel distance of `ganvas.metrics.patches`, mean over scales; diversity, the spread of the samples, where
+    there are at least two; and diversity_of, that of the reference, or of the pixels of its one image. Fewer samples mean more chance, not
+    another mean. `count` is 50 for a single image, else at most 10,000 or the size of the reference, unless given. `seed` also draws the
+    patches. Samples of a single image may be of any one size. Other arguments and errors as in `evaluate`, but one sample is enough.
+    """
+    started = time.perf_counter()
+    require(reference.spec.kind == "images", f"the reference holds {reference.spec.kind}, not images (points have evaluate_points)")
+    wanted = usual(len(reference), alone=ALONE) if count is None else count
+    require(wanted >= 1, f"an evaluation of patches needs at least 1 sample, and there are {wanted}")
+    watcher, size = progress or Silent(), (reference.spec.shape[1], reference.spec.shape[2])
+    one_image = len(reference) == 1
+    incoming = Incoming(samples, wanted, reference.spec.shape, seed=seed, convert=convert, any_size=one_image and not convert)
+    arriving = incoming.parts(poll)
+    watcher.start(wanted, "patches of the samples")
+    try:
+        part = next(arriving)
+        sizes = size, (part.shape[2], part.shape[3])
+        scales, side = patches.levels(*sizes), min(patches.SIDE, *sizes[0], *sizes[1])
+        fake, spread = Patches(wanted, scales, side, seed=seed, whose="samples"), Spread()
+        for images in chain([part], arriving):
+            fake.add(images)
+            spread.add(images)
+            watcher.advance(len(images))
+    finally:
+        watcher.close()
+    real, again, varied = _reference_patches(reference, scales, side, poll, watcher)
+    found = patches.distances(real, fake, scales, poll=poll)
+    values = {"patch_kd": sum(found) / scales}
+    if incoming.count > 1:
+        values["diversity"] = spread.value()
+    values["diversity_of"] = varied
+    read = min(COUNT, len(reference))
+    protocol: dict[str, Any] = {
+        "features": patches.protocol(scales, side),
+        "patch_kd": {
+            "by_scale": [float(f"{one:.4g}") for one in found],
+            "of_the_data_to_themselves": float(f"{patches.own_distance(real, again, scales, poll=poll):.4g}"),
+        },
+        "reference": {"split": reference.split, "count": read, "of": len(reference), "fingerprint": reference.fingerprint},
+        "samples": {"count": incoming.count, "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)},
+        "diversity_of": "standard deviation of the pixels of the one image" if one_image else "the same of the reference",
+    }
+    if sizes[0] != sizes[1]:
+        protocol["sizes"] = f"reference {size[0]} x {size[1]}, samples {sizes[1][0]} x {sizes[1][1]}: compared pixel by pixel, not resized"
+    protocol["seconds"] = round(time.perf_counter() - started, 3)
+    return Evaluation(values=values, protocol=protocol)
+
+
+def usual(available: int, most: int = COUNT, alone: int = ALONE) -> int:
+    """Samples to compare with so many reference examples, where nobody said: as many, at most `most`; with one image `alone`."""
+    return min(most, available if available > 1 else alone)
 
 
 def evaluate_points(
@@ -120,9 +186,9 @@ def evaluate_points(
         require(points.dim() == 2, f"{name} of shape (N, D) are wanted, not {tuple(points.shape)}")
     wide = samples.shape[1] == reference.shape[1]
     require(wide, f"the samples have {samples.shape[1]} coordinates, the reference points {reference.shape[1]}")
-    fake = samples[_choice(len(samples), _wanted(count, len(reference)), seed)]
+    fake = samples[choice(len(samples), _wanted(count, len(reference)), seed)]
     _enough(len(fake), "samples")
-    real = reference[_choice(len(reference), len(fake), 0)]
+    real = reference[choice(len(reference), len(fake), 0)]
     values = {"wasserstein": sliced_wasserstein(fake, real, directions=_DIRECTIONS)} | _feature_values(real, fake, poll)
     protocol: dict[str, Any] = {
         "features": "the points themselves, in the data's units",
@@ -169,81 +235,38 @@ def _enough(count: int, what: str) -> None:
     require(count >= FEWEST, f"an evaluation needs at least {FEWEST} {what}, and there are {count}")
 
 
-def _choice(available: int, wanted: int, seed: int) -> Tensor:
-    """Row numbers of `wanted` out of `available`, ascending: all, or random ones. The choice of fewer is a part of the choice of more."""
-    if wanted >= available:
-        return torch.arange(available)
-    return torch.randperm(available, generator=Generator().manual_seed(seed))[:wanted].sort().values
-
-
-def _batches(samples: Tensor | Iterable[Tensor], wanted: int, seed: int) -> Iterator[Tensor]:
-    """Batches of sampled images."""
-    if isinstance(samples, Tensor):
-        require(samples.dim() == 4, f"samples: images (N, C, H, W) are wanted, not {tuple(samples.shape)}")
-        yield from (samples[rows] for rows in _choice(len(samples), wanted, seed).split(_BATCH))
-    else:
-        yield from samples
-
-
-def _read_samples(
-    batches: Iterator[Tensor],
-    wanted: int,
-    shape: tuple[int, ...],
-    extractor: Extractor,
-    convert: bool,
-    poll: Callable[[], None],
-    progress: Progress,
-) -> tuple[Reading, list[str]]:
-    """The reading of the first `wanted` images, of fewer where the batches end earlier; and what was done to the images, in words."""
-    found: list[Reading] = []
-    count, changes = 0, ["rounded to 8 bits"]
-    while count < wanted:
-        poll()
-        batch = next(batches, None)
-        if batch is None:
-            break
-        images, changed = _fitted(_checked_images(batch[: wanted - count], count), shape, convert)
-        changes += [change for change in changed if change not in changes]
-        for part in images.split(_BATCH):
+def _reference_patches(
+    reference: Examples, scales: int, side: int, poll: Callable[[], None], progress: Progress
+) -> tuple[Patches, Patches, float]:
+    """Two draws of the patches of (at most 10,000 of) the reference, and its spread; of one image that of its pixels."""
+    rows = choice(len(reference), COUNT, 0)
+    first, second = (Patches(len(rows), scales, side, seed=0, whose=whose) for whose in ("reference", "reference again"))
+    spread = Spread()
+    progress.start(len(rows), "patches of the reference")
+    try:
+        for numbers in rows.split(BATCH):
             poll()
+            images = reference.batch(numbers).images
+            for part in (first, second, spread):
+                part.add(images)
+            progress.advance(len(numbers))
+    finally:
+        progress.close()
+    return first, second, spread.value() if len(rows) > 1 else contrast(images[0])
+
+
+def _read(incoming: Incoming, wanted: int, extractor: Extractor, poll: Callable[[], None], progress: Progress) -> Reading:
+    """The reading of all samples."""
+    found: list[Reading] = []
+    progress.start(wanted, "features of the samples")
+    try:
+        for part in incoming.parts(poll):
             found.append(extractor.read(part))
             progress.advance(len(part))
-        count += len(images)
-    require(count > 0, "there are no samples to evaluate")
+    finally:
+        progress.close()
     probabilities = [reading.probabilities for reading in found if reading.probabilities is not None]
-    return Reading(torch.cat([reading.features for reading in found]), torch.cat(probabilities) if probabilities else None), changes
-
-
-def _checked_images(images: Tensor, first: int) -> Tensor:
-    """Finite images in [-1, 1] as float32 on the processor, rounded to the 256 values that a file can hold."""
-    require(images.dim() == 4, f"samples: images (N, C, H, W) are wanted, not {tuple(images.shape)}")
-    require(images.is_floating_point(), f"samples: numbers in [-1, 1] are wanted, not {images.dtype}; map bytes x to x / 127.5 - 1")
-    exact = images.detach().cpu().float()
-    if exact.numel():
-        bad = (~exact.flatten(1).isfinite().all(dim=1)).nonzero().flatten()
-        require(len(bad) == 0, f"sample {first + int(bad[0]) if len(bad) else 0} holds NaN or infinity: the generator has diverged")
-        low, high = float(exact.min()), float(exact.max())
-        require(low >= -1.001 and high <= 1.001, f"samples: values in [-1, 1] are wanted, these reach from {low:g} to {high:g}")
-    return exact.add(1).mul_(127.5).round_().clamp_(0, 255).div_(127.5).sub_(1)
-
-
-def _fitted(images: Tensor, shape: tuple[int, ...], convert: bool) -> tuple[Tensor, list[str]]:
-    """Images of the reference's `shape` (C, H, W), and what was done to them."""
-    came = tuple(images.shape[1:])
-    if came == tuple(shape):
-        return images, []
-    sizes = f"the samples are {' x '.join(map(str, came))} and the reference {' x '.join(map(str, shape))} (channels x height x width)"
-    require(convert, f"{sizes}: use the reference of the samples' data, or allow conversion (convert=True)")
-    changes = []
-    if came[0] != shape[0]:
-        require({came[0], shape[0]} == {1, 3}, f"{sizes}: only grey (1) and RGB (3) can be converted into each other")
-        luma = images.new_tensor(_GREY).view(1, 3, 1, 1)
-        images = images.expand(-1, 3, -1, -1) if shape[0] == 3 else (images * luma).sum(dim=1, keepdim=True)
-        changes.append("grey turned into RGB" if shape[0] == 3 else "RGB turned into grey")
-    if came[1:] != tuple(shape[1:]):
-        images = F.interpolate(images, size=tuple(shape[1:]), mode="bilinear", antialias=True).clamp(-1, 1)
-        changes.append(f"resized from {came[1]} x {came[2]} to {shape[1]} x {shape[2]}, bilinear, anti-aliased")
-    return images, changes
+    return Reading(torch.cat([reading.features for reading in found]), torch.cat(probabilities) if probabilities else None)
 
 
 def _reference_features(
@@ -263,7 +286,7 @@ def _reference_features(
     found = []
     progress.start(count, "features of the reference")
     try:
-        for rows in _choice(len(reference), count, 0).split(_BATCH):
+        for rows in choice(len(reference), count, 0).split(BATCH):
             poll()
             found.append(extractor.features(reference.batch(rows).images))
             progress.advance(len(rows))

@@ -39,7 +39,7 @@ class Extractor(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """A word: `classifier` or `pixels`."""
+        """A word: `classifier`, `rotations` or `pixels`."""
 
     @property
     @abstractmethod
@@ -67,7 +67,7 @@ class Extractor(ABC):
 
 @final
 class PixelExtractor(Extractor):
-    """The pixels themselves, reduced to at most 16 x 16; for data without labels."""
+    """The pixels themselves, reduced to at most 16 x 16; only where they are asked for."""
 
     LARGEST = 16
 
@@ -85,7 +85,7 @@ class PixelExtractor(Extractor):
             "name": self.name,
             "hash": self.hash,
             "input": f"pixels in [-1, 1], reduced to at most {self.LARGEST} x {self.LARGEST} by area averaging",
-            "note": "Distances between pixels are weak: they see colour and layout, not what is shown. Labels would give better features.",
+            "note": "Distances between pixels are weak: they see colour and layout only, and take blurred images for precise ones.",
         }
 
     def read(self, images: Tensor) -> Reading:
@@ -139,7 +139,7 @@ class ClassifierExtractor(Extractor):
     def read(self, images: Tensor) -> Reading:
         """Features (N, 128) of length 1, and probabilities (N, K) in the order of `classes`."""
         fits = images.dim() == 4 and tuple(images.shape[1:]) == tuple(self._shape)
-        require(fits, f"the classifier was trained on images {_size(self._shape)}, these are {_size(tuple(images.shape[1:]))}")
+        require(fits, f"the classifier was trained on images {size(self._shape)}, these are {size(tuple(images.shape[1:]))}")
         features, logits = classifier.look(self._network, images)
         return Reading(F.normalize(features, dim=1), logits.softmax(dim=1))
 
@@ -148,20 +148,6 @@ class ClassifierExtractor(Extractor):
         found = self.read(images).probabilities
         assert found is not None
         return found
-
-
-def extractor_for(
-    examples: Examples,
-    held_out: Examples | None,
-    *,
-    cache: Path | None = None,
-    poll: Callable[[], None] = nothing,
-    progress: Progress | None = None,
-) -> Extractor:
-    """A `ClassifierExtractor` for data with at least two classes, otherwise a `PixelExtractor`; arguments as in `classifier_for`."""
-    if len(examples.spec.classes) < 2:
-        return PixelExtractor()
-    return classifier_for(examples, held_out, cache=cache, poll=poll, progress=progress)
 
 
 def classifier_for(
@@ -238,11 +224,12 @@ def _check_data(examples: Examples, held_out: Examples | None) -> None:
     require(len(spec.classes) >= 2, f"a classifier needs data with at least 2 classes; these have {len(spec.classes)}")
     if held_out is not None:
         same = held_out.spec.shape == spec.shape
-        require(same, f"split '{held_out.split}' has images {_size(held_out.spec.shape)}, split '{examples.split}' {_size(spec.shape)}")
+        require(same, f"split '{held_out.split}' has images {size(held_out.spec.shape)}, split '{examples.split}' {size(spec.shape)}")
         same = held_out.spec.classes == spec.classes
         listed = f"{', '.join(held_out.spec.classes)} and {', '.join(spec.classes)}"
         require(same, f"the classes of split '{held_out.split}' are not those of split '{examples.split}': {listed}")
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def size(shape: tuple[int, ...]) -> str:
+    """`1 x 28 x 28`."""
     return " x ".join(map(str, shape))
