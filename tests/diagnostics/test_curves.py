@@ -1,12 +1,13 @@
 """Curves: what is drawn, what a median is, and that nothing but the picture is in the picture."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ganvas.diagnostics.curves import POINTS, curves_figure, curves_svg, panels, running_median, thinned
+from ganvas.diagnostics.curves import POINTS, curves_figure, curves_svgs, over_images_and_time, panels, running_median, thinned
 from ganvas.errors import GanvasError
 
 
@@ -82,10 +83,40 @@ def test_the_png_is_a_picture_and_is_the_same_every_time():
 
 
 def test_the_svg_refers_to_nothing_and_escapes_names():
-    svg = curves_svg([row | {"critic/<script>alert(1)</script>": 1.0} for row in rows()])
-    assert svg.startswith("<svg ") and svg.rstrip().endswith("</svg>")
-    assert "http" not in svg and "<script" not in svg and "&lt;script&gt;" in svg
-    assert "distance" in svg, "text stays text"
+    drawn = curves_svgs([row | {"critic/<script>alert(1)</script>": 1.0} for row in rows()])
+    assert len(drawn) == len(panels([row | {"critic/<script>alert(1)</script>": 1.0} for row in rows()]))
+    for svg in drawn:
+        assert svg.startswith("<svg ") and svg.rstrip().endswith("</svg>")
+        assert "http" not in svg and "<script" not in svg
+    whole = "".join(drawn)
+    assert "&lt;script&gt;" in whole and "distance" in whole, "text stays text"
+
+
+def test_the_svgs_of_a_page_share_no_name_and_follow_its_colours():
+    drawn = curves_svgs(rows())
+    names = [name for svg in drawn for name in set(re.findall(r' id="([^"]+)"', svg))]
+    assert len(names) == len(set(names))
+    for svg in drawn:
+        used = set(re.findall(r'(?:href="|url\()#([\w.-]+)', svg))
+        assert used <= set(re.findall(r' id="([^"]+)"', svg)), "a curve refers to what its element lacks"
+        assert "var(--curve0)" in svg and "currentColor" in svg and "#ffffff" not in svg
+
+
+def test_diversity_and_distances_are_drawn_over_images_and_over_minutes():
+    timed = [row | {"seconds": 30.0 * row["step"]} if row["kind"] == "train" else row for row in rows()]
+    spread = [
+        {"kind": "diversity", "step": i, "images": 8 * i, "values": {"mean distance": 0.5 + i / 60, "variation": None}} for i in (0, 10, 20)
+    ]
+    found = over_images_and_time([*timed, *spread])
+    assert [(panel.title, panel.unit) for panel in found] == [
+        (title, unit)
+        for title in ("diversity: mean distance, data = 1", "evaluation: fd", "evaluation: recall, coverage")
+        for unit in ("examples seen", "minutes of training")
+    ]
+    assert found[0].series[0].x.tolist() == [0, 80, 160] and found[1].series[0].x.tolist() == [0, 5, 10]  # half a minute a step
+    assert found[0].series[0].y.tolist() == found[1].series[0].y.tolist() == pytest.approx([0.5, 0.5 + 1 / 6, 0.5 + 1 / 3])
+    assert all(panel.unit == "examples seen" for panel in over_images_and_time([*rows(), *spread])), "rows without times"
+    assert over_images_and_time([row for row in rows() if row["kind"] == "train"]) == []
 
 
 def test_one_row_is_enough_and_none_is_an_error():

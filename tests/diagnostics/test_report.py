@@ -12,10 +12,11 @@ from torch import nn
 from ganvas import catalog
 from ganvas.data.batch import DataSpec
 from ganvas.diagnostics import explain
+from ganvas.diagnostics.curves import panels
 from ganvas.diagnostics.game import describe
 from ganvas.diagnostics.page import POLICY
 from ganvas.diagnostics.report import ReportObserver, write_report
-from ganvas.diagnostics.rows import append_row
+from ganvas.diagnostics.rows import append_row, read_rows
 from ganvas.engine.contract import Condition, Draws, GenerativeModel, Loss, Phase, Stage
 from ganvas.engine.optimizers import SGD
 from ganvas.errors import GanvasError
@@ -81,7 +82,10 @@ def test_a_finished_run_is_shown_whole(finished, tmp_path):
         "once a step",
     ):
         assert told in page.text, told
-    assert page.tags.count("svg") == 1 and page.tags.count("img") == 5 + 2
+    assert page.tags.count("img") == 5 + 2 and page.tags.count("input") == 1, (
+        "four frames in a film, the end, the grid, the way between codes"
+    )
+    assert page.tags.count("svg") == len(panels(read_rows(path / "metrics.jsonl"))) + 2, "evaluations stand over images and over minutes"
     assert f"ganvas sample '{path}' --count 100 --out samples.png" in page.text, "the path is quoted for the shell"
     assert f"ganvas interpolate '{path}'" in page.text and f"ganvas evaluate '{path}' --data digits" in page.text
     assert (path / "curves.png").read_bytes()[:4] == b"\x89PNG"

@@ -9,11 +9,14 @@ import torch
 from ganvas.data.examples import Examples
 from ganvas.data.open import evaluation_split, open_data, splits
 from ganvas.data.points import modes
-from ganvas.diagnostics.gallery import Caption, GalleryObserver
+from ganvas.diagnostics.diversity import Diversity
+from ganvas.diagnostics.gallery import Caption, GalleryObserver, Onlooker
 from ganvas.diagnostics.grids import Bytes
+from ganvas.diagnostics.neighbours import NeighboursObserver
 from ganvas.diagnostics.progress import ProgressObserver
 from ganvas.diagnostics.recorder import MetricsObserver
 from ganvas.diagnostics.report import ReportObserver
+from ganvas.diagnostics.surface import Surfaces
 from ganvas.engine.card import Card
 from ganvas.engine.config import RunConfig
 from ganvas.engine.loop import Plan
@@ -28,7 +31,8 @@ SMALL = 5_000  # examples up to which a classifier is trained in seconds, so tha
 def observers(
     run: Path, card: Card, data: "Source", examples: Examples, settings: RunConfig, plan: Plan, *, quiet: bool
 ) -> dict[str, Observer]:
-    """Values to `metrics.jsonl`, evaluation if asked for, grids, progress unless `quiet`, and at the end the report."""
+    """Values to `metrics.jsonl`, evaluation if asked for, grids and what is seen from their samples (diversity, the critic's surface of
+    the plane, at the end the nearest training images), progress unless `quiet`, and at the end the report."""
     spec, seed = examples.spec, settings.seed
     law = modes(data) if isinstance(data, str) else None
     every = settings.grid_every or max(1, plan.budget // 8)
@@ -40,7 +44,15 @@ def observers(
     labelled = spec.kind == "images" and len(spec.classes) > 1 and len(examples) <= SMALL
     caption = _captions(data, examples, settings) if labelled else None
     centres = None if law is None else law.centres.numpy()
-    attached["gallery"] = GalleryObserver(run, card, spec, _name(data), every, seed, caption=caption, modes=centres)
+    onlookers: list[Onlooker] = [Diversity(run)]
+    if "score" in card.capabilities and spec.kind == "points" and spec.shape == (2,):
+        onlookers.append(Surfaces(run, f"{card.title}, {_name(data)}"))
+    neighbours = NeighboursObserver(run) if spec.kind == "images" else None
+    if neighbours is not None:
+        onlookers.append(neighbours.shown)
+    attached["gallery"] = GalleryObserver(run, card, spec, _name(data), every, seed, caption=caption, modes=centres, onlookers=onlookers)
+    if neighbours is not None:
+        attached["neighbours"] = neighbours
     if not quiet:
         attached["progress"] = ProgressObserver()
     attached["report"] = ReportObserver(run)

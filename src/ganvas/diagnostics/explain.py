@@ -52,6 +52,36 @@ SPEED = (
     "or other work on the machine."
 )
 
+DIVERSITY = (
+    "The diversity of a grid compares distances between its samples with those between as many examples of the data: 1 is as far apart as "
+    "the data, 0 is all alike. The mean distance falls when the generator collapses to one kind of sample; the distance to the nearest "
+    "other falls even when it only repeats a few. No classifier is asked, so noise counts as diverse: values above 1 mean noise more often "
+    "than invention."
+)
+
+VARIATION = (
+    "The data are one image, so the curve shows how much a pixel varies from sample to sample, as a share of how much pixels vary within "
+    "the image. Near 0 all samples are the same picture."
+)
+
+DISTANCE = (
+    "Evaluations compare samples with held-out data. Each curve is drawn twice: over examples, which tells what the model learns from "
+    "them, and over minutes of training, which tells what that cost on this machine."
+)
+
+SURFACE = (
+    "Colours are the score that the critic gives to each place, light where it holds points to be real; arrows point where the score "
+    "rises. A generator moves its samples along them. Arrows that are short beside the samples leave it without direction; a slope that "
+    "is steep in one place and flat everywhere else makes it jump. In balance the surface is flat where samples lie over the data."
+)
+
+NEIGHBOURS = (
+    "Left of each row a sample, right of it the training images nearest to it by their pixels. Samples much nearer to a training image "
+    "than training images are to each other are copies. Distances of pixels see no similarity of content: a shifted copy looks far away."
+)
+
+ENERGY = "Energy counts all that ran on those parts of the machine during training, other programs included."
+
 METRICS = MappingProxyType(
     {
         "fd": "Frechet distance between Gaussians fitted to the features of samples and reference (Heusel et al. 2017); lower is better. "

@@ -13,8 +13,10 @@ from torch import Tensor
 from ganvas.data.batch import DataSpec
 from ganvas.data.examples import Examples
 from ganvas.diagnostics.grids import Bytes, Floats, image_grid, paths_figure, points_figure
-from ganvas.engine.capabilities import Latent
+from ganvas.engine.capabilities import Latent, Translate
 from ganvas.engine.card import Card
+from ganvas.engine.contract import GenerativeModel
+from ganvas.engine.draws import SampleDraws
 from ganvas.engine.observers import Observer, Row, Verdict
 from ganvas.engine.rundir import SAMPLES
 from ganvas.engine.sampling import draw, interpolate
@@ -32,6 +34,7 @@ PATHS, STEPS = 8, 9  # rows of the interpolation, and pictures in a row
 POINT_PATHS, POINT_STEPS = 32, 48
 
 Caption = Callable[[Bytes], Sequence[str]]
+Onlooker = Callable[["Trainer", Tensor], None]
 
 
 def frame_name(images: int) -> str:
@@ -47,7 +50,8 @@ def save_picture(picture: "Image", path: Path) -> None:
         picture.save(temporary, format="PNG")
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
         raise GanvasError(f"{path}: cannot be written ({error})") from error
 
 
@@ -72,6 +76,10 @@ class Easel(ABC):
     @abstractmethod
     def paths(self) -> tuple[int, int]:
         """Rows and steps of an interpolation."""
+
+    def study(self, model: GenerativeModel, samples: Tensor, seed: int, device: torch.device) -> None:
+        """Ask the model for what else the picture of these samples shows."""
+        return None
 
     @abstractmethod
     def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
@@ -122,14 +130,30 @@ class ImageEasel(Easel):
 
 @final
 class TranslationEasel(Easel):
-    """Images of the first domain and, under each, what it was translated to."""
+    """Images of the first domain and, under each, what it was translated to, that translated back where the model can, and what it
+    should be where the data are aligned.
+    """
 
     def __init__(self, spec: DataSpec) -> None:
         self._spec = spec
         self._given: Bytes | None = None
+        self._back: Bytes | None = None
+        self._wanted: Bytes | None = None
 
     def look(self, examples: Examples) -> None:
-        self._given = self._spec.native(examples.batch(torch.arange(self.count) % len(examples)).images).cpu().numpy()
+        batch = examples.batch(torch.arange(self.count) % len(examples))
+        self._given = self._bytes(batch.images)
+        self._wanted = self._bytes(batch["target"]) if self._spec.aligned else None
+
+    def study(self, model: GenerativeModel, samples: Tensor, seed: int, device: torch.device) -> None:
+        first = self._spec.domains[:1]
+        if isinstance(model, Translate) and first and first[0] in model.targets:
+            with torch.no_grad():
+                self._back = self._bytes(model.translate(samples.to(device), to=first[0], rng=SampleDraws(seed, device=device)))
+
+    def _bytes(self, images: Tensor) -> Bytes:
+        found: Bytes = self._spec.native(images).cpu().numpy()
+        return found
 
     @property
     def labels(self) -> tuple[int, ...] | None:
@@ -145,9 +169,12 @@ class TranslationEasel(Easel):
 
     def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
         assert self._given is not None
-        made: Bytes = self._spec.native(samples).numpy()
-        rows = [coloured(part[at : at + PER_CLASS]) for at in range(0, len(made), PER_CLASS) for part in (self._given, made)]
-        names = list(self._spec.domains) * (len(rows) // 2)
+        domains = self._spec.domains
+        first, second = domains if len(domains) == 2 else ("given", "made")
+        parts = {first: self._given, f"to {second}": self._bytes(samples), f"back to {first}": self._back, f"true {second}": self._wanted}
+        shown = {name: coloured(part) for name, part in parts.items() if part is not None}
+        rows = [part[at : at + PER_CLASS] for at in range(0, self.count, PER_CLASS) for part in shown.values()]
+        names = list(shown) * (self.count // PER_CLASS)
         return image_grid(np.concatenate(rows), columns=PER_CLASS, row_labels=names, title=f"{title}; each row is translated below")
 
     def interpolation(self, samples: Tensor, title: str) -> "Image":
@@ -206,7 +233,8 @@ class GalleryObserver(Observer):
     from the averaged model and cannot disturb training.
 
     `count` images stand in a grid; of a conditional model a row of eight for each class. `caption` maps images (N, H, W, C) uint8 to a
-    classifier's label and confidence, to stand under each in the final grid; `modes` (K, D) are marked among points.
+    classifier's label and confidence, to stand under each in the final grid; `modes` (K, D) are marked among points. `onlookers` are
+    handed the trainer and the samples whenever a grid is drawn, so that they need not draw their own.
     """
 
     def __init__(
@@ -221,10 +249,12 @@ class GalleryObserver(Observer):
         count: int = 64,
         caption: Caption | None = None,
         modes: Floats | None = None,
+        onlookers: Sequence[Onlooker] = (),
     ) -> None:
         require(every_images > 0, f"--grid-every {every_images}: must be greater than 0")
         self._run, self._card, self._easel = run, card, easel(card, spec, count, caption, modes)
         self._data_name, self._every, self._seed, self._kind = data_name, every_images, seed, spec.kind
+        self._onlookers = tuple(onlookers)
         self._drawn = -1  # number of the last interval that was drawn; one cut short by a signal is drawn after the resume
 
     def start(self, trainer: "Trainer") -> None:
@@ -259,7 +289,11 @@ class GalleryObserver(Observer):
     def _samples(self, trainer: "Trainer") -> Tensor:
         at, signals = trainer.machine.device, trainer.signals
         model, count, labels = trainer.averaged.model, self._easel.count, self._easel.labels
-        return draw(model, self._card, count, seed=self._seed, labels=labels, sources=trainer.examples, device=at, poll=signals.poll)
+        found = draw(model, self._card, count, seed=self._seed, labels=labels, sources=trainer.examples, device=at, poll=signals.poll)
+        self._easel.study(model, found, self._seed, at)
+        for onlooker in self._onlookers:
+            onlooker(trainer, found)
+        return found
 
     def _interpolation(self, trainer: "Trainer") -> None:
         model = trainer.averaged.model

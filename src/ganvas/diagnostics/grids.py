@@ -187,8 +187,9 @@ def _finished(figure: Any, axes: "Axes", title: str) -> "Image":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    lines = [line for part in title.split("\n") for line in textwrap.wrap(part, 68)]
+    lines = [line for part in title.split("\n") for line in textwrap.wrap(part, 62)]
     axes.set_title(escape_math("\n".join(lines)), fontsize=9, loc="left")
+    axes.set_xlabel(axes.get_xlabel(), loc="left")  # the legend stands right of it
     if axes.get_legend_handles_labels()[0]:
         below = axes.legend(
             fontsize=8, loc="upper right", bbox_to_anchor=(1.0, -0.06), ncols=3, frameon=False, markerscale=2, handletextpad=0.3

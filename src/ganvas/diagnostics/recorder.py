@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from ganvas.diagnostics.energy import EnergyMeter
 from ganvas.diagnostics.progress import Meter
 from ganvas.diagnostics.rows import append_row, truncate_rows
 from ganvas.engine.observers import Observer, Row, Verdict
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from ganvas.engine.loop import Trainer
 
 
+ENERGY, DEVICE_ENERGY = "energy_joules", "device_energy_joules"
 WINDOW = 5.0  # seconds that the rate looks back
 
 
 @final
 class MetricsObserver(Observer):
     """Adds to every logged row the wall seconds of training so far (of all processes that worked on the run), the images a second over
-    the last seconds (grids, evaluations and checkpoints among them included) and the peak memory in MB of this process.
+    the last seconds (grids, evaluations and checkpoints among them included), the peak memory in MB of this process, and the joules used
+    so far where the machine tells: `energy_joules` of the processor, `device_energy_joules` of the device.
 
     Rows of steps that a resumed or rolled-back run plays again are dropped first.
     """
@@ -33,10 +36,13 @@ class MetricsObserver(Observer):
         self._began: float | None = None
         self._meter = Meter(0, WINDOW)
         self._last = 0  # step of the last row
+        self._energy: EnergyMeter | None = None
+        self._spent: dict[str, float] = {}  # joules of earlier processes
 
     def start(self, trainer: "Trainer") -> None:
         truncate_rows(self._path, trainer.step)
         self._began = time.monotonic()
+        self._energy = EnergyMeter(trainer.machine.device)
         self._meter, self._last = Meter(trainer.images, WINDOW), trainer.step
 
     def after_step(self, trainer: "Trainer", row: Row | None) -> Verdict:
@@ -47,7 +53,7 @@ class MetricsObserver(Observer):
         if row is None:
             return Verdict.GO_ON
         facts = {"seconds": round(self._seconds, 3), "images_per_second": round(self._meter.rate, 1) or None}
-        append_row(self._path, {"kind": "train", **row, **facts, **_memory(trainer)})
+        append_row(self._path, {"kind": "train", **row, **facts, **_memory(trainer), **self._joules})
         self._last = trainer.step
         return Verdict.GO_ON
 
@@ -55,16 +61,27 @@ class MetricsObserver(Observer):
         return None
 
     def state(self) -> dict[str, Any]:
-        return {"seconds": round(self._seconds, 3)}
+        return {"seconds": round(self._seconds, 3)} | self._joules
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         # A roll-back inside this process gives an old value back; the seconds spent since then were spent all the same.
         if self._began is None:
             self._before = float(state["seconds"])
+            self._spent = {name: float(state[name]) for name in (ENERGY, DEVICE_ENERGY) if name in state}
 
     @property
     def _seconds(self) -> float:
         return self._before + (time.monotonic() - self._began if self._began is not None else 0.0)
+
+    @property
+    def _joules(self) -> dict[str, float]:
+        """Joules of all processes; a part of the machine that did not tell in each of them is left out."""
+        if self._energy is None:
+            return self._spent
+        found = self._energy.joules()
+        told = {ENERGY: found.get("processor"), DEVICE_ENERGY: found.get("device")}
+        whole = {name: value for name, value in told.items() if value is not None and (not self._before or name in self._spent)}
+        return {name: round(value + self._spent.get(name, 0.0), 3) for name, value in whole.items()}
 
 
 def _memory(trainer: "Trainer") -> dict[str, int]:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, final
 
 from ganvas import catalog
 from ganvas.data.batch import DataSpec
-from ganvas.diagnostics import explain
-from ganvas.diagnostics.curves import curves_figure, curves_svg
+from ganvas.diagnostics import diversity, explain, neighbours
+from ganvas.diagnostics.curves import curves_figure, curves_svgs, over_images_and_time, svgs
 from ganvas.diagnostics.gallery import GRID, INTERPOLATION, save_bytes
 from ganvas.diagnostics.game import Game, Network, describe
 from ganvas.diagnostics.page import Markup, document, figure, film, joined, paragraphs, prose, table, tag
 from ganvas.diagnostics.progress import duration
+from ganvas.diagnostics.recorder import DEVICE_ENERGY, ENERGY
 from ganvas.diagnostics.rows import RowDict, of_kind, read_rows
 from ganvas.engine.config import RunConfig, from_json, to_json
 from ganvas.engine.observers import Observer, Row, Verdict
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 REPORT, CURVES = "report.html", "curves.png"
 FRAMES = 24  # pictures in the film; more are thinned evenly
-_FRAME = re.compile(r"images-(\d{12})\.png")
+GRIDS, SURFACES = "images", "surface"  # what the names of frames begin with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Facts:
     spec: DataSpec
     game: Game
     frames: tuple[tuple[int, Path], ...]
+    surfaces: tuple[tuple[int, Path], ...]
 
     @property
     def train(self) -> list[RowDict]:
@@ -95,14 +97,15 @@ def read_facts(run: Path) -> Facts:
         entry=entry,
         spec=spec,
         game=describe(model, spec, int(settings["resolved"]["images"])),
-        frames=_frames(run / SAMPLES),
+        frames=_frames(run / SAMPLES, GRIDS),
+        surfaces=_frames(run / SAMPLES, SURFACES),
     )
 
 
-def _frames(folder: Path) -> tuple[tuple[int, Path], ...]:
-    """(images, picture) in order."""
-    names = sorted(path.name for path in folder.glob("images-*.png")) if folder.is_dir() else []
-    return tuple((int(match[1]), folder / name) for name in names if (match := _FRAME.fullmatch(name)))
+def _frames(folder: Path, series: str) -> tuple[tuple[int, Path], ...]:
+    """(images, picture) in order, of the files that are named `series` and a number."""
+    names = sorted(path.name for path in folder.glob(f"{series}-*.png")) if folder.is_dir() else []
+    return tuple((int(match[1]), folder / name) for name in names if (match := re.fullmatch(rf"{series}-(\d{{12}})\.png", name)))
 
 
 def _source(facts: Facts) -> str:
@@ -120,6 +123,8 @@ def heading(facts: Facts, title: str) -> Markup:
         numbers.append((duration(float(facts.train[-1]["seconds"])), "training time"))
         speeds = [row["images_per_second"] for row in facts.train if row.get("images_per_second")]
         numbers += [(f"{statistics.median(speeds):,.0f}", f"{facts.spec.kind}/s (median)")] if speeds else []
+    energy = _energy(facts)
+    numbers += [(_joules(sum(energy.values())), "energy, as the machine tells")] if energy else []
     if facts.evaluations:
         values = facts.evaluations[-1].get("values", {})
         numbers += [(_number(values[name]), name) for name in list(values)[:1]]
@@ -141,11 +146,38 @@ def samples(facts: Facts) -> Markup:
 def over_time(facts: Facts) -> Markup:
     if len(facts.frames) < 2:
         return Markup("")
-    last = len(facts.frames) - 1
-    chosen = sorted({round(i * last / min(last, FRAMES - 1)) for i in range(min(last, FRAMES - 1) + 1)})
-    shown = [(facts.frames[i][1], f"after {facts.frames[i][0]:,} {facts.spec.kind}") for i in chosen]
-    words = "The same codes all the way: what changes is the model."
-    return joined((tag("h2", "The run as a film"), tag("p", words), film(shown)))
+    words = "The same codes all the way: what changes is the model. The arrow keys move the slider."
+    return joined((tag("h2", "The run as a film"), tag("p", words), _film(facts, facts.frames)))
+
+
+def _film(facts: Facts, frames: Sequence[tuple[int, Path]]) -> Markup:
+    """Frames, thinned evenly where there are many."""
+    last = len(frames) - 1
+    chosen = sorted({round(i * last / min(last, FRAMES - 1)) for i in range(min(last, FRAMES - 1) + 1)}) if last else [0]
+    return film([(frames[i][1], f"after {frames[i][0]:,} {facts.spec.kind}") for i in chosen])
+
+
+def surfaces(facts: Facts) -> Markup:
+    if not facts.surfaces:
+        return Markup("")
+    return joined((tag("h2", "What the critic sees"), paragraphs((explain.SURFACE,)), _film(facts, facts.surfaces)))
+
+
+def nearest(facts: Facts) -> Markup:
+    path, rows = facts.sample(neighbours.PICTURE), of_kind(facts.rows, neighbours.KIND)
+    if path is None or not rows:
+        return Markup("")
+    row = rows[-1]
+    number, total = int(row["searched"]), int(row["examples"])
+    among = f"all {total:,} training images" if number == total else f"{number:,} of {total:,} training images, spread evenly"
+    side = f"images reduced to at most {int(row['side'])} pixels a side"
+    said = f"Searched among {among}, comparing {side}; differences are root mean squares in grey levels of 0 to 255."
+    values = row.get("values", {})
+    medians = (
+        f"In the middle (median), a sample differs by {_number(values.get('samples'))} from the training image nearest to it, "
+        f"a training image by {_number(values.get('data'))} from the one nearest to it."
+    )
+    return joined((tag("h2", "Nearest training images"), figure(path, said), paragraphs((medians, explain.NEIGHBOURS))))
 
 
 def curves(facts: Facts) -> Markup:
@@ -159,7 +191,22 @@ def curves(facts: Facts) -> Markup:
         tag("h3", f"About {facts.entry.card.title}") if notes else "",
         paragraphs(notes),
     )
-    return joined((tag("h2", "Curves"), Markup(curves_svg(facts.rows, watched=facts.game.watched)), *reading))
+    return joined((tag("h2", "Curves"), _panels(curves_svgs(facts.train, watched=facts.game.watched)), *reading))
+
+
+def _panels(drawn: Sequence[str], kind: str = "curves") -> Markup:
+    return tag("div", *(Markup(svg) for svg in drawn), kind=kind)
+
+
+def quality(facts: Facts) -> Markup:
+    drawn = over_images_and_time(facts.rows)
+    if not drawn:
+        return Markup("")
+    rows = of_kind(facts.rows, diversity.KIND)
+    single = any(diversity.VARIATION in row.get("values", {}) for row in rows)
+    words = [explain.VARIATION if single else explain.DIVERSITY] if rows else []
+    words += [explain.DISTANCE] if facts.evaluations else []
+    return joined((tag("h2", "Diversity and distance"), _panels(svgs(drawn), "curves pairs"), paragraphs(words)))
 
 
 def evaluation(facts: Facts) -> Markup:
@@ -249,14 +296,31 @@ def data(facts: Facts) -> Markup:
 
 
 def cost(facts: Facts) -> Markup:
-    rows: list[tuple[str, str]] = [(name, _words(value)) for name, value in facts.settings["resolved"].items()]
-    rows += [(name, _words(value)) for name, value in facts.environment.items()]
+    rows: list[tuple[str, str]] = []
     if facts.train:
-        rows.append(("training time", duration(float(facts.train[-1]["seconds"]))))
+        seconds = float(facts.train[-1]["seconds"])
+        rows.append(("training time", f"{duration(seconds)} ({seconds:,.1f} s)"))
+        rows += [(f"{facts.spec.kind} a second, all in all", f"{facts.train[-1]['images'] / seconds:,.0f}")] if seconds > 0 else []
         for key, title in (("memory_mb", "peak memory of the process"), ("device_memory_mb", "peak memory of the device")):
             peaks = [row[key] for row in facts.train if row.get(key)]
             rows += [(title, f"{max(peaks):,} MB")] if peaks else []
-    return joined((tag("h2", "Machine and cost"), table([], rows)))
+        energy = _energy(facts)
+        rows += [(f"energy of the {part}", _joules(value)) for part, value in energy.items()] or [("energy", "the machine does not tell")]
+        note = tag("p", explain.ENERGY, kind="faint") if energy else Markup("")
+    else:
+        note = tag("p", "Nothing was logged yet.", kind="faint")
+    machine = [(name, _words(value)) for part in (facts.settings["resolved"], facts.environment) for name, value in part.items()]
+    return joined((tag("h2", "Cost"), table([], rows), note, tag("h3", "Machine"), table([], machine)))
+
+
+def _energy(facts: Facts) -> dict[str, float]:
+    """Joules by part of the machine; those that tell."""
+    last = facts.train[-1] if facts.train else {}
+    return {part: float(last[key]) for key, part in ((ENERGY, "processor"), (DEVICE_ENERGY, "device")) if last.get(key)}
+
+
+def _joules(value: float) -> str:
+    return f"{value:,.0f} J" if value < 36_000 else f"{value / 3.6e6:,.3g} kWh"
 
 
 def commands(facts: Facts) -> Markup:
@@ -271,7 +335,20 @@ def commands(facts: Facts) -> Markup:
 
 
 Section = Callable[[Facts], Markup]
-SECTIONS: Sequence[Section] = (samples, over_time, curves, evaluation, game, configuration, data, cost, commands)
+SECTIONS: Sequence[Section] = (
+    samples,
+    over_time,
+    surfaces,
+    nearest,
+    curves,
+    quality,
+    evaluation,
+    game,
+    configuration,
+    data,
+    cost,
+    commands,
+)
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -54,6 +54,12 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         raise GanvasError(f"{path}: cannot be written ({error})") from error
 
 
+def append_once(path: Path, row: Mapping[str, Any]) -> None:
+    """Add one row unless there is one of its kind and step: what a run that was killed at its end does again."""
+    if not any((known.get("kind"), known.get("step")) == (row["kind"], row["step"]) for known in read_rows(path)):
+        append_row(path, row)
+
+
 def truncate_rows(path: Path, step: int) -> None:
     """Keep the rows up to and including `step` and drop the rest, by writing beside the file and renaming."""
     rows = read_rows(path)
