@@ -39,6 +39,7 @@ def train(
     preset: str = "quick",
     images: int | None = None,
     minutes: float | None = None,
+    resolution: int | None = None,
     run: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -49,10 +50,11 @@ def train(
     """Train a model of the catalog and return its run.
 
     `data` is what `--data` takes, or a map-style `Dataset` of images or (image, label) pairs. `config` changes single fields of the
-    preset. `options` holds the rest of what the command line offers; `images`, `minutes`, `seed` and `device` given here win. Raises
-    `GanvasError` for wrong input, before anything is written.
+    preset. `options` holds the rest of what the command line offers; `images`, `minutes`, `resolution`, `seed` and `device` given here
+    win. Raises `GanvasError` for wrong input, before anything is written.
     """
-    given: dict[str, Any] = {"images": images, "minutes": minutes, "seed": seed or None, "device": None if device == "auto" else device}
+    given: dict[str, Any] = {"images": images, "minutes": minutes, "resolution": resolution}
+    given |= {"seed": seed or None, "device": None if device == "auto" else device}
     settings = replace(options or RunConfig(), **{name: value for name, value in given.items() if value is not None})
     entry = catalog.open_model(model)
     preset = catalog.preset(entry, preset, kind_of(data))
