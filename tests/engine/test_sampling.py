@@ -90,7 +90,7 @@ def test_paths_between_uniform_codes_are_straight():
 
 
 def test_the_path_of_equal_codes_stays_there():
-    from ganvas.engine.sampling import _slerp
+    from ganvas.engine.sampling import slerp
 
     code = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(_slerp(code, code, torch.tensor([[0.0], [0.5], [1.0]])), code.expand(3, 16), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(slerp(code, code, torch.tensor([[0.0], [0.5], [1.0]])), code.expand(3, 16), rtol=1e-3, atol=1e-3)

@@ -75,12 +75,12 @@ def interpolate(model: GenerativeModel, *, rows: int, steps: int, seed: int, dev
     z = model.draw(2 * rows, SampleDraws(seed, 0, device))
     t = torch.linspace(0, 1, steps, device=z.device)
     paths = [
-        (_slerp if model.prior == "normal" else torch.lerp)(a[None], b[None], t[:, None]) for a, b in zip(z[:rows], z[rows:], strict=True)
+        (slerp if model.prior == "normal" else torch.lerp)(a[None], b[None], t[:, None]) for a, b in zip(z[:rows], z[rows:], strict=True)
     ]
     return model.decode(torch.cat(paths)).float().cpu()
 
 
-def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """(S, Z) points on the great circle from a (1, Z) to b (1, Z), norms interpolated linearly; t (S, 1) in [0, 1]."""
     norm_a, norm_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
     unit_a, unit_b = a / norm_a, b / norm_b
