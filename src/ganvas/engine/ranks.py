@@ -5,16 +5,20 @@ armed, frozen or found unused.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,21 @@ class Ranks:
         gathered = [torch.empty_like(x) for _ in range(self.count)]
         dist.all_gather(gathered, x.contiguous())
         return gathered
+
+    def collect(self, value: Any) -> list[Any]:
+        """Every rank's value, in order of rank; all ranks must ask."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
+
+    def shared(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`map(work, items)` on every rank, each item worked on by one of them; all ranks must come with the same items."""
+        remaining = iter(items)
+        while group := list(islice(remaining, self.count)):
+            mine = work(group[self.rank]) if self.rank < len(group) else None
+            yield from self.collect(mine)[: len(group)]
 
     def agree(self, value: Any) -> Any:
         """Rank 0's value on every rank."""

@@ -5,10 +5,10 @@ Nothing of a training run is disturbed: draws are private, and no model is touch
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,12 +17,14 @@ from ganvas.data import points as laws
 from ganvas.data.cache import cache_directory
 from ganvas.data.examples import Examples
 from ganvas.data.progress import Progress, Silent
+from ganvas.engine.ranks import Ranks
 from ganvas.errors import require
 from ganvas.metrics import density_coverage, patches, precision_recall, store
 from ganvas.metrics.evaluation import Evaluation
 from ganvas.metrics.extractor import Extractor, Reading
-from ganvas.metrics.frechet import frechet_distance, moments
 from ganvas.metrics.incoming import BATCH, Incoming, choice
+from ganvas.metrics.kinds import DEFAULT, Metric
+from ganvas.metrics.measures import OF_FEATURES, STREAMED, Features, Found, Streamed
 from ganvas.metrics.modes import REACH, count_modes
 from ganvas.metrics.neighbours import nothing
 from ganvas.metrics.patches import Patches
@@ -38,7 +40,14 @@ FEWEST = 1 + max(precision_recall.K, density_coverage.K)
 ALONE = 50
 """Samples compared with a single image unless asked otherwise."""
 
+OF_POINTS: tuple[Metric, ...] = ("wasserstein", "fd", "prdc", "modes")
+"""The numbers of points unless others are asked for."""
+
+SEARCHED = 100_000
+"""Training images among which samples are looked up at most."""
+
 _DIRECTIONS = 64
+_ALONE = Ranks()
 
 
 def evaluate(
@@ -46,6 +55,8 @@ def evaluate(
     reference: Examples,
     extractor: Extractor,
     *,
+    metrics: Sequence[Metric] = DEFAULT,
+    training: Examples | None = None,
     count: int | None = None,
     seed: int = 0,
     weights: str = "not stated",
@@ -53,11 +64,14 @@ def evaluate(
     cache: Path | None = None,
     poll: Callable[[], None] = nothing,
     progress: Progress | None = None,
+    ranks: Ranks = _ALONE,
 ) -> Evaluation:
     """Compare sampled images with a reference split.
 
     samples:   images (N, C, H, W) in [-1, 1], or batches of them, which are drawn only as far as needed. They are rounded to 8 bits, so
                that samples in memory and the same samples in files give equal numbers.
+    metrics:   the numbers wanted, of `measures.OF_FEATURES` and `measures.STREAMED`.
+    training:  the training split, which some metrics look samples up in; None where the reference is the training split itself.
     count:     samples wanted; at most 10,000 or the size of the reference unless given. Of a larger tensor `count` random ones are
                taken, of a stream the first. As many reference images are taken, at most all; which ones is fixed.
     seed:      of the samples; also chooses among too many. Written into the protocol, as is `weights`, which says whose samples these
@@ -65,35 +79,55 @@ def evaluate(
     convert:   turn grey into RGB or back and resize where samples and reference differ; otherwise a difference is an error.
     cache:     where the reference's features are kept; the user's cache directory unless given.
     poll:      called between batches and blocks; it may raise to interrupt.
+    ranks:     processes that share the work; all must come with the same samples, and all return the same numbers.
 
-    `values` are fd, precision, recall (k = 3), density, coverage (k = 5) and, with a classifier, `classes` (found: at least 1 % of the
-    samples; with more than 10 classes a tenth of an equal share) and `confidence`. Raises `GanvasError` for samples of another size,
-    non-finite samples, samples outside [-1, 1], or fewer than 6.
+    `values` are fd (fid where the extractor is the Inception network), precision, recall (k = 3), density, coverage (k = 5) and, with a
+    classifier of the data, `classes` (found: at least 1 % of the samples; with more than 10 classes a tenth of an equal share) and
+    `confidence`, unless other metrics are asked for. Raises `GanvasError` for samples of another size, non-finite samples, samples outside
+    [-1, 1], fewer than 6, and for metrics that these data do not allow.
     """
     started = time.perf_counter()
     require(reference.spec.kind == "images", f"the reference holds {reference.spec.kind}, not images (points have evaluate_points)")
+    unknown = [name for name in metrics if name not in OF_FEATURES and name not in STREAMED]
+    require(not unknown, f"--metrics {' '.join(unknown)}: cannot be made of images alone")
     wanted = _wanted(count, len(reference))
-    watcher = progress or Silent()
+    watcher, where = progress or Silent(), cache or cache_directory()
     incoming = Incoming(samples, wanted, reference.spec.shape, seed=seed, convert=convert)
-    reading = _read(incoming, wanted, extractor, poll, watcher)
-    fake = reading.features
-    _enough(len(fake), "samples")
-    real = _reference_features(reference, min(len(fake), len(reference)), extractor, cache or cache_directory(), poll, watcher)
-    values = _feature_values(real, fake, poll)
-    protocol = {
+    streamed = {name: STREAMED[name](seed, poll) for name in metrics if name in STREAMED}
+    of_features = [name for name in metrics if name in OF_FEATURES]
+    labelled = bool(extractor.classes) and any(one.reads_labels for one in streamed.values())
+    reading, seen = _read(incoming, wanted, extractor if of_features or labelled else None, streamed, poll, watcher, ranks)
+    _enough(seen, "samples")
+    compared = min(seen, len(reference))
+    found: dict[str, Found] = {}
+    if of_features:
+        assert reading is not None
+        real = _reference_features(reference, compared, extractor, where, poll, watcher, ranks)
+        sets = Features(
+            real=real,
+            fake=reading.features,
+            probabilities=reading.probabilities,
+            classes=extractor.classes,
+            shares=_shares(reference),
+            standard=extractor.standard,
+            seed=seed,
+            poll=poll,
+        )
+        found = {name: OF_FEATURES[name](sets) for name in of_features}
+    _stream(streamed, reference, compared, training, poll, watcher)
+    found |= {name: measure.found() for name, measure in streamed.items()}
+    values = {name: value for each in metrics for name, value in found[each].values.items()}
+    protocol: dict[str, Any] = {
         "features": extractor.protocol,
-        "reference": {"split": reference.split, "count": len(real), "of": len(reference), "fingerprint": reference.fingerprint},
-        "samples": {"count": len(fake), "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)},
-        **_neighbours(),
+        "reference": {"split": reference.split, "count": compared, "of": len(reference), "fingerprint": reference.fingerprint},
+        "samples": {"count": seen, "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)},
     }
+    for each in metrics:
+        protocol |= found[each].protocol
     shares: dict[str, float] = {}
-    if reading.probabilities is not None:
-        least = min(0.01, 0.1 / len(extractor.classes))
-        confidence, label = reading.probabilities.double().max(dim=1)
-        found = torch.bincount(label, minlength=len(extractor.classes)).double() / len(fake)
-        shares = dict(zip(extractor.classes, found.tolist(), strict=True))
-        values |= {"classes": float((found >= least).sum()), "confidence": float(confidence.mean())}
-        protocol["classes"] = {"of": len(extractor.classes), "found_from_share": least}
+    if of_features and reading is not None and reading.probabilities is not None and extractor.classes:
+        counts = torch.bincount(reading.probabilities.argmax(dim=1), minlength=len(extractor.classes)).double()
+        shares = dict(zip(extractor.classes, (counts / seen).tolist(), strict=True))
     protocol["seconds"] = round(time.perf_counter() - started, 3)
     return Evaluation(values=values, protocol=protocol, shares=shares)
 
@@ -169,6 +203,7 @@ def evaluate_points(
     reference: Tensor,
     modes: laws.Modes | None = None,
     *,
+    metrics: Sequence[Metric] = OF_POINTS,
     split: str = "not stated",
     count: int | None = None,
     seed: int = 0,
@@ -178,7 +213,8 @@ def evaluate_points(
     """Compare sampled points (N, D) with reference points (M, D), both in the data's own units (`DataSpec.native`).
 
     `values` are wasserstein (sliced over 64 directions; exact for D = 1), fd, precision, recall, density, coverage of the points
-    themselves and, where the `modes` of the law are known, modes_found, modes_of and high_quality. Other arguments as in `evaluate`.
+    themselves and, where the `modes` of the law are known, modes_found, modes_of, high_quality and modes_kl, unless other `metrics` are
+    asked for (kid is there too). Other arguments as in `evaluate`.
     Raises `GanvasError` for points that are not finite, of another D, or fewer than 6.
     """
     started = time.perf_counter()
@@ -189,39 +225,36 @@ def evaluate_points(
     fake = samples[choice(len(samples), _wanted(count, len(reference)), seed)]
     _enough(len(fake), "samples")
     real = reference[choice(len(reference), len(fake), 0)]
-    values = {"wasserstein": sliced_wasserstein(fake, real, directions=_DIRECTIONS)} | _feature_values(real, fake, poll)
+    sets = Features(real=real, fake=fake, seed=seed, poll=poll)
+    found: dict[str, Found] = {}
+    for name in metrics:
+        if name == "wasserstein":
+            said = "exact" if fake.shape[1] == 1 else f"sliced, {_DIRECTIONS} directions"
+            found[name] = Found({name: sliced_wasserstein(fake, real, directions=_DIRECTIONS)}, {name: said})
+        elif name == "modes":
+            found[name] = Found({}) if modes is None else _modes(fake, modes)
+        else:
+            require(name in ("fd", "kid", "prdc"), f"--metrics {name}: not of points; they have {', '.join((*OF_POINTS, 'kid'))}")
+            found[name] = OF_FEATURES[name](sets)
+    values = {name: value for each in metrics for name, value in found[each].values.items()}
     protocol: dict[str, Any] = {
         "features": "the points themselves, in the data's units",
         "reference": {"split": split, "count": len(real), "of": len(reference)},
         "samples": {"count": len(fake), "seed": seed, "weights": weights},
-        "wasserstein": "exact" if fake.shape[1] == 1 else f"sliced, {_DIRECTIONS} directions",
-        **_neighbours(),
     }
-    if modes is not None:
-        counted = count_modes(fake, modes.centres, modes.sigma)
-        values |= {"modes_found": float(counted.found), "modes_of": float(counted.of), "high_quality": counted.high_quality}
-        protocol["modes"] = {"sigma": modes.sigma, "reach": f"{REACH:g} sigma", "counts": list(counted.counts)}
+    for each in metrics:
+        protocol |= found[each].protocol
     protocol["seconds"] = round(time.perf_counter() - started, 3)
     return Evaluation(values=values, protocol=protocol)
 
 
-def _feature_values(real: Tensor, fake: Tensor, poll: Callable[[], None]) -> dict[str, float]:
-    """The numbers that need nothing but features."""
-    poll()
-    distance = frechet_distance(*moments(real), *moments(fake))
-    manifold = precision_recall.precision_recall(real, fake, poll=poll)
-    spread = density_coverage.density_coverage(real, fake, poll=poll)
-    return {
-        "fd": distance,
-        "precision": manifold.precision,
-        "recall": manifold.recall,
-        "density": spread.density,
-        "coverage": spread.coverage,
-    }
-
-
-def _neighbours() -> dict[str, Any]:
-    return {"neighbours": {"precision_recall": precision_recall.K, "density_coverage": density_coverage.K}}
+def _modes(points: Tensor, law: laws.Modes) -> Found:
+    counted = count_modes(points, law.centres, law.sigma)
+    values = {"modes_found": float(counted.found), "modes_of": float(counted.of), "high_quality": counted.high_quality}
+    values["modes_kl"] = counted.divergence
+    said = {"sigma": law.sigma, "reach": f"{REACH:g} sigma", "counts": list(counted.counts)}
+    said["kl"] = "of each sample's nearest mode to equal shares, in nats"
+    return Found(values, {"modes": said})
 
 
 def _wanted(count: int | None, available: int) -> int:
@@ -255,18 +288,83 @@ def _reference_patches(
     return first, second, spread.value() if len(rows) > 1 else contrast(images[0])
 
 
-def _read(incoming: Incoming, wanted: int, extractor: Extractor, poll: Callable[[], None], progress: Progress) -> Reading:
-    """The reading of all samples."""
+def _read(
+    incoming: Incoming,
+    wanted: int,
+    extractor: Extractor | None,
+    streamed: Mapping[Metric, Streamed],
+    poll: Callable[[], None],
+    progress: Progress,
+    ranks: Ranks,
+) -> tuple[Reading | None, int]:
+    """The reading of all samples (None without an extractor), which pass by the streamed measures; and how many there were."""
     found: list[Reading] = []
-    progress.start(wanted, "features of the samples")
-    try:
+    waiting: list[Tensor] = []
+
+    def parts() -> Iterator[Tensor]:
         for part in incoming.parts(poll):
-            found.append(extractor.read(part))
+            waiting.append(part)
+            yield part
+
+    def read(part: Tensor) -> Reading | None:
+        return None if extractor is None else extractor.read(part)
+
+    progress.start(wanted, "features of the samples" if extractor is not None else "samples")
+    try:
+        for reading in ranks.shared(read, parts()):
+            part, labels = waiting.pop(0), None
+            if reading is not None:
+                found.append(reading)
+                if extractor is not None and extractor.classes and reading.probabilities is not None:
+                    labels = reading.probabilities.argmax(dim=1)
+            for measure in streamed.values():
+                measure.sample(part, labels)
             progress.advance(len(part))
     finally:
         progress.close()
+    if extractor is None:
+        return None, incoming.count
     probabilities = [reading.probabilities for reading in found if reading.probabilities is not None]
-    return Reading(torch.cat([reading.features for reading in found]), torch.cat(probabilities) if probabilities else None)
+    return Reading(torch.cat([reading.features for reading in found]), torch.cat(probabilities) if probabilities else None), incoming.count
+
+
+def _stream(
+    streamed: Mapping[Metric, Streamed],
+    reference: Examples,
+    count: int,
+    training: Examples | None,
+    poll: Callable[[], None],
+    progress: Progress,
+) -> None:
+    """Let a fixed choice of reference images, and the training images, pass by the measures."""
+    looking = [measure for measure in streamed.values() if measure.reads_training] if training is not None else []
+    searched = 0 if training is None or not looking else min(SEARCHED, len(training))
+    if not streamed:
+        return
+    progress.start(count + searched, "images of the data")
+    try:
+        for rows in choice(len(reference), count, 0).split(BATCH):
+            poll()
+            batch = reference.batch(rows)
+            labels = batch.labels if reference.spec.classes else None
+            for measure in streamed.values():
+                measure.real(batch.images, labels)
+            progress.advance(len(rows))
+        if training is not None and searched:
+            for rows in choice(len(training), searched, 0).split(BATCH * 10):
+                poll()
+                images = training.batch(rows).images
+                for measure in looking:
+                    measure.training(images)
+                progress.advance(len(rows))
+    finally:
+        progress.close()
+
+
+def _shares(reference: Examples) -> Tensor | None:
+    """The share (K,) of each class, None without classes."""
+    counts = torch.tensor(reference.label_counts(), dtype=torch.float64)
+    return counts / counts.sum() if len(counts) else None
 
 
 def _reference_features(
@@ -276,22 +374,28 @@ def _reference_features(
     cache: Path,
     poll: Callable[[], None],
     progress: Progress,
+    ranks: Ranks,
 ) -> Tensor:
     """Features (count, D) of a fixed choice of reference images, from the cache if they are there."""
     folder = cache / "features"
     name = store.key("features", reference.fingerprint, reference.split, len(reference), count, extractor.hash)
-    stored = store.read(folder, name)
+    stored = ranks.agree(store.read(folder, name) if ranks.first else None)
     if stored is not None:
-        return stored.tensors["features"]
+        return cast(Tensor, stored.tensors["features"])
+
+    def read(rows: Tensor) -> Tensor:
+        poll()
+        return extractor.features(reference.batch(rows).images)
+
     found = []
     progress.start(count, "features of the reference")
     try:
-        for rows in choice(len(reference), count, 0).split(BATCH):
-            poll()
-            found.append(extractor.features(reference.batch(rows).images))
-            progress.advance(len(rows))
+        for part in ranks.shared(read, choice(len(reference), count, 0).split(BATCH)):
+            found.append(part)
+            progress.advance(len(part))
     finally:
         progress.close()
     features = torch.cat(found)
-    store.write(folder, name, store.Entry({"features": features}, {"split": reference.split, "count": count}))
+    if ranks.first:
+        store.write(folder, name, store.Entry({"features": features}, {"split": reference.split, "count": count}))
     return features

@@ -6,6 +6,11 @@ from typing import Any
 
 _MEANINGS = {
     "fd": "Frechet distance of the features; 0 is best",
+    "fid": "Frechet Inception distance; 0 is best",
+    "kid": "kernel distance of the features, unbiased; 0 is best",
+    "kid_deviation": "standard deviation of it over subsets",
+    "is": "Inception Score: sharp and even classes; the number of classes is best",
+    "is_deviation": "standard deviation of it over splits",
     "precision": "share of samples among the real ones (quality)",
     "recall": "share of real ones among the samples (variety)",
     "density": "how densely the reals surround a sample; 1 for the data itself",
@@ -16,9 +21,34 @@ _MEANINGS = {
     "diversity": "standard deviation of a pixel over the samples",
     "diversity_of": "that of the data, or of the pixels of their one image",
     "wasserstein": "mean distance between projections of the sets, in the data's units; 0 is best",
-    "modes_found": "modes with at least one sample within 3 sigma",
+    "modes_found": "modes found: with a sample within 3 sigma, or of that class",
     "modes_of": "modes there are",
+    "modes_kl": "divergence of the modes' shares from the data's, in nats; 0 is best",
     "high_quality": "share of samples within 3 sigma of a mode",
+    "swd": "sliced Wasserstein distance of patches, times 1,000; 0 is best",
+    "spectrum": "difference of log10 power; 0 is best",
+    "ms_ssim": "likeness of two samples; near that of the data is best",
+    "ms_ssim_of_data": "likeness of two images of the data",
+    "parzen": "Parzen-window log-likelihood of test images in nats; higher is better, but it misleads",
+    "parzen_error": "standard error of it",
+    "support": "distinguishable samples there seem to be; at least that of the data is best",
+    "support_of_data": "the same of as many real images",
+    "copying": "how often a sample is nearer to the training images than a held-out image; 0.5 is best, 1 a memory",
+    "copies": "share of samples that are training images to a grey level",
+    "ppl": "perceptual path length; lower is smoother",
+    "nll_nats": "negative log-likelihood of the test images (or a bound of it) in nats; lower is better",
+    "nll_error": "standard error of it",
+    "bits_per_dim": "the same in bits per value",
+    "psnr": "of images through codes and back, in dB; higher is better",
+    "ssim": "of images through codes and back; 1 is best",
+    "intra_fd": "mean Frechet distance within a class; 0 is best",
+    "intra_fd_worst": "that of the worst class",
+    "gan_train": "accuracy on real images of a classifier that was trained on samples",
+    "gan_train_of_data": "the same, trained on as many real images",
+    "gan_test": "accuracy of a classifier of the data on samples, given what they were asked to be",
+    "gan_test_worst": "that of the worst class",
+    "augment": "accuracy of a classifier trained on few real images and samples",
+    "augment_alone": "the same without samples",
 }
 _SHOWN = 12
 
@@ -46,7 +76,7 @@ class Evaluation:
 
     def to_text(self) -> str:
         """A small table, and below it the protocol in words."""
-        lines = [f"{name:<13}{_number(value):>9}  {_MEANINGS[name]}" for name, value in self.values.items()]
+        lines = [f"{name:<17}{_number(value):>9}  {_MEANINGS[name]}" for name, value in self.values.items()]
         if self.shares:
             shown = sorted(self.shares.items(), key=lambda item: item[1]) if len(self.shares) > _SHOWN else list(self.shares.items())
             title = "class shares" if len(self.shares) <= _SHOWN else f"rarest of {len(self.shares)} classes"

@@ -1,7 +1,7 @@
 """What turns images into the features that metrics compare.
 
 A number means nothing without its features, so an extractor names itself: `name`, a `hash` of everything that decides its output, and a
-`protocol` that is printed beside every number. None of them is the Inception network of published FIDs; such numbers cannot be compared.
+`protocol` that is printed beside every number. Only numbers of one extractor can be compared.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class Extractor(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """A word: `classifier`, `rotations` or `pixels`."""
+        """A word: `classifier`, `rotations`, `inception`, `pixels`, or that of a user's module."""
 
     @property
     @abstractmethod
@@ -55,6 +55,11 @@ class Extractor(ABC):
     def classes(self) -> tuple[str, ...]:
         """The classes whose probabilities `read` gives; () if none."""
         return ()
+
+    @property
+    def standard(self) -> bool:
+        """Whether it is the Inception network that published numbers are made with."""
+        return False
 
     @abstractmethod
     def read(self, images: Tensor) -> Reading:

@@ -7,11 +7,13 @@ the data, towards 1 for one that returns training images, and towards 0 for one 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
 
-from ganvas.metrics.features import checked_pair
+from ganvas.errors import require
+from ganvas.metrics.features import checked, checked_pair
 from ganvas.metrics.neighbours import nothing
 from ganvas.metrics.parzen import squared_distances
 
@@ -31,20 +33,31 @@ class Copying:
     copies: float
 
 
-def copying(samples: Tensor, training: Tensor, held_out: Tensor, *, poll: Callable[[], None] = nothing) -> Copying:
-    """From rows of pixels: samples (N, D), training images (M, D), held-out images (K, D). `GanvasError` for rows that are not finite."""
-    fake, known = checked_pair(samples, training, ("the samples", "the training images"), least=1)
-    other, _ = checked_pair(held_out, training, ("the held-out images", "the training images"), least=1)
-    near, usual = nearest_distance(fake, known, poll=poll), nearest_distance(other, known, poll=poll)
+def copying(near: Tensor, usual: Tensor) -> Copying:
+    """From the distances (N,) of samples and (K,) of held-out images to the nearest training image, root mean square per value."""
+    require(len(near) > 0 and len(usual) > 0, "copying: at least one sample and one held-out image are needed")
     ordered = usual.sort().values
     below, up_to = torch.searchsorted(ordered, near), torch.searchsorted(ordered, near, right=True)
     nearer = 1 - (below + up_to).double() / (2 * len(ordered))
     return Copying(float(nearer.mean()), float(near.median()), float(usual.median()), float((near < EXACT).double().mean()))
 
 
-def nearest_distance(rows: Tensor, among: Tensor, *, poll: Callable[[], None] = nothing) -> Tensor:
-    """Root mean square difference (N,) per value between each row (N, D) and the nearest of `among` (M, D)."""
-    mean = among.mean(dim=0)
-    rows, among = rows - mean, among - mean
-    found = [squared_distances(part, among, poll=poll).min(dim=1).values for part in rows.split(_ROWS)]
-    return (torch.cat(found) / rows.shape[1]).sqrt()
+@final
+class Nearest:
+    """The distance of each row (N, D) to the nearest of a stream of others; memory for the rows alone."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self._rows = checked(rows, "nearest neighbours", least=1)
+        self._squared = torch.full((len(rows),), torch.inf, dtype=torch.float64)
+
+    def among(self, others: Tensor, *, poll: Callable[[], None] = nothing) -> None:
+        """The next others (M, D)."""
+        rows, known = checked_pair(self._rows, others, ("the images", "the training images"), least=1)
+        mean = known.mean(dim=0)
+        known = known - mean
+        found = [squared_distances(part - mean, known, poll=poll).min(dim=1).values for part in rows.split(_ROWS)]
+        self._squared = torch.minimum(self._squared, torch.cat(found))
+
+    def distances(self) -> Tensor:
+        """Root mean square difference (N,) per value."""
+        return (self._squared / self._rows.shape[1]).sqrt()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganvas.errors import require
+from ganvas.metrics.class_modes import class_modes
 from ganvas.metrics.features import checked_pair
 
 REACH = 3.0
@@ -20,12 +21,14 @@ _ROWS = 65_536
 
 @dataclass(frozen=True)
 class Modes:
-    """`found` of `of` modes; `high_quality` is a share of the samples, in [0, 1]; `counts` holds the high-quality samples of each mode."""
+    """`found` of `of` modes; `high_quality` is a share of the samples, in [0, 1]; `counts` holds the high-quality samples of each mode;
+    `divergence` is KL(shares of the samples' nearest modes || equal shares), in nats, high quality or not."""
 
     found: int
     of: int
     high_quality: float
     counts: tuple[int, ...]
+    divergence: float
 
 
 def count_modes(points: Tensor, centres: Tensor, sigma: float) -> Modes:
@@ -36,12 +39,15 @@ def count_modes(points: Tensor, centres: Tensor, sigma: float) -> Modes:
     require(sigma > 0, f"modes: sigma must be positive, not {sigma}")
     exact, known = checked_pair(points, centres, ("the points", "the centres"), least=1)
     counts = torch.zeros(len(known), dtype=torch.int64)
+    nearest = []
     for rows in exact.split(_ROWS):
         distance, mode = torch.cdist(rows, known, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
+        nearest.append(mode)
         counts += torch.bincount(mode[distance <= REACH * sigma], minlength=len(known))
     return Modes(
         found=int((counts > 0).sum()),
         of=len(known),
         high_quality=float(counts.sum()) / len(exact),
         counts=tuple(counts.tolist()),
+        divergence=class_modes(torch.cat(nearest), torch.full((len(known),), 1 / len(known), dtype=torch.float64)).divergence,
     )
