@@ -1,5 +1,6 @@
 """Evaluate what stands in a run, a folder of images or an array file against a data set."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,17 @@ from ganvas.data.arrangement import Arrangement
 from ganvas.data.examples import Examples
 from ganvas.data.open import evaluation_split, open_data, splits
 from ganvas.data.points import modes
-from ganvas.data.progress import Progress
+from ganvas.data.progress import Progress, Silent
+from ganvas.engine.ranks import Ranks
 from ganvas.engine.rundir import CONFIG
 from ganvas.errors import GanvasError, require
-from ganvas.metrics.choosing import choose
-from ganvas.metrics.evaluate import COUNT, evaluate_points
+from ganvas.metrics.choosing import Comparison, choose
+from ganvas.metrics.evaluate import ALONE, COUNT, OF_POINTS, evaluate_points
 from ganvas.metrics.evaluation import Evaluation
-from ganvas.metrics.kinds import Kind
+from ganvas.metrics.extractor import Extractor
+from ganvas.metrics.kinds import DEFAULT, Kind, Metric
 from ganvas.metrics.neighbours import nothing
+from ganvas.model_measures import OF_MODELS, Setting
 from ganvas.run import Run, load
 
 BATCH = 250
@@ -31,7 +35,7 @@ class Samples:
     """What is evaluated: `count` samples, drawn or read only as far as asked for, in batches as `evaluate` takes them.
 
     `resolution` is what the samples' data was resized to and `layout` how it was read, so that the reference is read alike. `weights` says
-    whose they are.
+    whose they are, `run` where they come from a model.
     """
 
     count: int | None
@@ -39,6 +43,7 @@ class Samples:
     resolution: int | None = None
     layout: Arrangement = "auto"
     weights: str = "not stated"
+    run: Run | None = None
 
 
 def evaluate_path(
@@ -47,46 +52,129 @@ def evaluate_path(
     *,
     split: str | None = None,
     layout: Arrangement | None = None,
-    features: Kind = "auto",
+    features: Kind | Extractor = "auto",
+    metrics: Sequence[Metric] | None = None,
     count: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     convert: bool = False,
     progress: Progress | None = None,
     poll: Callable[[], None] = nothing,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Compare a run, a folder or zip of images, or a `.npz` file (array `images` or `points`) with a split of `data`.
 
     `split` is the test split if there is one, and `layout` that of the run (else "auto"), unless given. `features` says what
-    images are compared on (see `ganvas.metrics.choosing`). Other arguments as in `ganvas.metrics.evaluate.evaluate`.
+    images are compared on (see `ganvas.metrics.choosing`), or is an extractor. `metrics` are those of `ganvas.metrics.kinds`; without them
+    its `DEFAULT`, of points those of `ganvas.metrics.evaluate.OF_POINTS`. Other arguments as in `ganvas.metrics.evaluate.evaluate`.
     """
     require(count is None or count > 0, f"--count {count}: must be greater than 0")
-    samples = _samples(Path(path), seed, device)
+    started, names = time.perf_counter(), list(dict.fromkeys(metrics or ()))
+    require(metrics is None or bool(names), "--metrics: name at least one")
+    samples = _samples(Path(path), seed, device, ranks)
     layout = layout or samples.layout
     held_out = open_data(data, split=split or evaluation_split(data), resolution=samples.resolution, layout=layout, progress=progress)
     reference = held_out.compared
-    available = samples.count or 10**9
-    if reference.spec.kind == "points":
-        require(features == "auto", f"--features {features}: points are compared as they are, leave it out")
-        wanted = min(count or min(COUNT, len(reference)), available)
-        drawn = torch.cat(list(samples.batches(wanted)))
-        return compare_points(drawn, data, reference, count=wanted, seed=seed, weights=samples.weights, poll=poll)
+    points, of_model = reference.spec.kind == "points", [name for name in names if name in OF_MODELS]
+    rest = [name for name in names if name not in OF_MODELS] if names else list(OF_POINTS if points else DEFAULT)
+    require(not of_model or samples.run is not None, f"--metrics {' '.join(of_model)}: needs the model itself: name a run, not its samples")
     train = _training_examples(data, reference, samples.resolution, layout)
-    comparison = choose(train, reference if reference is not train else None, features=features, poll=poll, progress=progress)
-    wanted = min(count or comparison.count(reference), available)
-    batches = samples.batches(wanted)
-    return comparison.evaluate(
-        batches, reference, count=wanted, seed=seed, weights=samples.weights, convert=convert, poll=poll, progress=progress
-    )
+    comparison = None
+    if points:
+        require(features == "auto", f"--features {features}: points are compared as they are, leave it out")
+    elif isinstance(features, Extractor):
+        comparison = Comparison(features, f"{features.name}: asked for")
+    else:
+        comparison = _chosen(train, reference, features, poll, progress, ranks)
+    usually = min(COUNT, len(reference)) if comparison is None else comparison.count(reference)
+    wanted = min(count or usually, samples.count or 10**9)
+    parts: list[Evaluation] = []
+    if rest and comparison is None:
+        drawn = torch.cat(list(samples.batches(wanted)))
+        weights = samples.weights
+        parts.append(compare_points(drawn, data, reference, metrics=rest, count=wanted, seed=seed, weights=weights, poll=poll))
+    elif rest and comparison is not None:
+        parts.append(
+            comparison.evaluate(
+                samples.batches(wanted),
+                reference,
+                count=wanted,
+                seed=seed,
+                weights=samples.weights,
+                convert=convert,
+                metrics=rest,
+                training=train if train is not reference else None,
+                poll=poll,
+                progress=progress,
+                ranks=ranks,
+            )
+        )
+    if of_model and samples.run is not None:
+        extractor = None if comparison is None else comparison.extractor
+        setting = Setting(
+            run=samples.run,
+            training=train,
+            reference=reference,
+            extractor=extractor,
+            count=wanted,
+            seed=seed,
+            poll=poll,
+            progress=progress or Silent(),
+        )
+        parts += [_of_model(name, setting, samples.weights) for name in of_model]
+    return _together(parts, names, time.perf_counter() - started)
+
+
+def _chosen(
+    train: Examples, reference: Examples, features: Kind, poll: Callable[[], None], progress: Progress | None, ranks: Ranks
+) -> Comparison:
+    """What to compare on; rank 0 goes first, so that it alone trains what is not there."""
+    if not ranks.first:
+        ranks.wait()
+    found = choose(train, reference if reference is not train else None, features=features, poll=poll, progress=progress)
+    if ranks.first:
+        ranks.wait()
+    return found
+
+
+def _of_model(name: Metric, setting: Setting, weights: str) -> Evaluation:
+    found = OF_MODELS[name](setting)
+    facts = {} if setting.extractor is None else {"features": setting.extractor.protocol}
+    reference = {"split": setting.reference.split, "of": len(setting.reference), "fingerprint": setting.reference.fingerprint}
+    about = {"reference": reference, "samples": {"seed": setting.seed, "weights": weights}}
+    return Evaluation(values=found.values, protocol={**facts, **about, **found.protocol})
+
+
+def _together(parts: Sequence[Evaluation], names: Sequence[Metric], seconds: float) -> Evaluation:
+    """One evaluation of several; what an earlier one says stands."""
+    values: dict[str, float] = {}
+    protocol: dict[str, Any] = {}
+    shares: dict[str, float] = {}
+    for part in parts:
+        values |= part.values
+        protocol = protocol | {name: entry for name, entry in part.protocol.items() if name not in protocol}
+        shares |= part.shares
+    protocol.pop("seconds", None)
+    first = ("chosen", "features", "reference", "samples")
+    ordered = {name: protocol[name] for name in (*first, *(other for other in protocol if other not in first)) if name in protocol}
+    return Evaluation(values=values, protocol={**ordered, "seconds": round(seconds, 3)}, shares=shares)
 
 
 def compare_points(
-    samples: Tensor, data: Any, reference: Examples, *, count: int, seed: int, weights: str, poll: Callable[[], None]
+    samples: Tensor,
+    data: Any,
+    reference: Examples,
+    *,
+    metrics: Sequence[Metric] = OF_POINTS,
+    count: int,
+    seed: int,
+    weights: str,
+    poll: Callable[[], None],
 ) -> Evaluation:
     """Compare points (N, D) in native units with a reference split."""
     real = reference.spec.native(reference.batch(torch.arange(len(reference))).points)
     law = modes(data) if isinstance(data, str) else None
-    return evaluate_points(samples, real, law, split=reference.split, count=count, seed=seed, weights=weights, poll=poll)
+    return evaluate_points(samples, real, law, metrics=metrics, split=reference.split, count=count, seed=seed, weights=weights, poll=poll)
 
 
 def _training_examples(data: Any, reference: Examples, resolution: int | None, layout: Arrangement) -> Examples:
@@ -96,7 +184,7 @@ def _training_examples(data: Any, reference: Examples, resolution: int | None, l
     return open_data(data, split="train", resolution=resolution, layout=layout).compared
 
 
-def _samples(path: Path, seed: int, device: str) -> Samples:
+def _samples(path: Path, seed: int, device: str, ranks: Ranks) -> Samples:
     require(path.exists(), f"{path}: no such run, folder or file")
     if (path / CONFIG).is_file():
         run = load(path, device=device)
@@ -104,7 +192,7 @@ def _samples(path: Path, seed: int, device: str) -> Samples:
         weights = f"{run.entry.name}, {averaged}, {run.images:,} images seen"
         settings = run.settings["run"]
         resolution, layout = settings["resolution"], settings.get("layout", "auto")
-        return Samples(count=None, batches=_drawn(run, seed), resolution=resolution, layout=layout, weights=weights)
+        return Samples(count=None, batches=_drawn(run, seed, ranks), resolution=resolution, layout=layout, weights=weights, run=run)
     if path.suffix == ".npz":
         array = read_array(path)
         return Samples(count=len(array), batches=lambda n: iter(array[_some(len(array), n)].split(BATCH)), weights=f"file {path.name}")
@@ -113,13 +201,13 @@ def _samples(path: Path, seed: int, device: str) -> Samples:
     return Samples(count=len(folder), batches=_read(folder), weights=f"folder {path.name}")
 
 
-def _drawn(run: Run, seed: int) -> Callable[[int], Iterator[Tensor]]:
+def _drawn(run: Run, seed: int, ranks: Ranks) -> Callable[[int], Iterator[Tensor]]:
+    def draw(indices: Sequence[int]) -> Tensor:
+        tensors = run.tensors(len(indices), seed=seed, indices=indices)
+        return run.spec.native(tensors) if run.spec.kind == "points" else tensors
+
     def batches(count: int) -> Iterator[Tensor]:
-        points = run.spec.kind == "points"
-        for start in range(0, count, BATCH):
-            indices: Sequence[int] = range(start, min(start + BATCH, count))
-            tensors = run.tensors(len(indices), seed=seed, indices=indices)
-            yield run.spec.native(tensors) if points else tensors
+        return ranks.shared(draw, (range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)))
 
     return batches
 

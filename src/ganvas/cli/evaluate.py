@@ -1,7 +1,8 @@
 """Measure samples against data, with the protocol beside the numbers.
 
-Frechet distance, precision, recall, density and coverage on features of a classifier (data with labels) or of a network that predicts
-rotations (at least 1,000 images without labels); a kernel distance of patches for one image or few.
+Without --metrics: Frechet distance, precision, recall, density and coverage on features of a classifier (data with labels) or of a network
+that predicts rotations (at least 1,000 images without labels); a kernel distance of patches for one image or few. Under torchrun the
+processes share the work, and the numbers are those of one.
 """
 
 import json
@@ -13,7 +14,7 @@ import tyro
 
 from ganvas.cli.parse import parse
 from ganvas.data.arrangement import Arrangement
-from ganvas.metrics.kinds import Kind
+from ganvas.metrics.kinds import Kind, Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Options:
     """What the pictures of a folder or zip are to each other; without it as in the run."""
     features: Kind = "auto"
     """What images are compared on; `auto` takes what the data allow: classifier, rotations or patches."""
+    metrics: tuple[Metric, ...] = ()
+    """The numbers wanted, by name: --metrics fd kid is prdc parzen. docs/metrics.md says what each can see."""
     count: int | None = None
     """Samples to draw or read; without it 10,000 or the size of the split, 50 for a single image."""
     seed: int = 0
@@ -43,6 +46,8 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     options = parse(Options, arguments, "evaluate", __doc__)
     from ganvas.diagnostics.progress import ScanProgress
+    from ganvas.engine import ranks as peers
+    from ganvas.engine.devices import find
     from ganvas.engine.rundir import CONFIG, read_config
     from ganvas.errors import GanvasError
     from ganvas.measure import evaluate_path
@@ -52,17 +57,21 @@ def main(arguments: Sequence[str]) -> int:
         data = read_config(options.samples)["data"]["source"]
     if data is None:
         raise GanvasError("--data: name the data to compare with")
-    found = evaluate_path(
-        options.samples,
-        data,
-        split=options.split,
-        layout=options.layout,
-        features=options.features,
-        count=options.count,
-        seed=options.seed,
-        device=options.device,
-        convert=options.convert,
-        progress=ScanProgress(),
-    )
-    print(json.dumps(found.to_json(), indent=1) if options.json else found.to_text())
+    with peers.joined(find(options.device, peers.local_rank())) as ranks:
+        found = evaluate_path(
+            options.samples,
+            data,
+            split=options.split,
+            layout=options.layout,
+            features=options.features,
+            metrics=options.metrics or None,
+            count=options.count,
+            seed=options.seed,
+            device=str(find(options.device, peers.local_rank())),
+            convert=options.convert,
+            progress=ScanProgress() if ranks.first else None,
+            ranks=ranks,
+        )
+        if ranks.first:
+            print(json.dumps(found.to_json(), indent=1) if options.json else found.to_text())
     return 0

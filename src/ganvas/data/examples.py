@@ -105,12 +105,14 @@ def count_labels(labels: Tensor | None, classes: int) -> tuple[int, ...]:
     return tuple(torch.bincount(labels, minlength=classes).tolist()) if labels is not None else ()
 
 
-def _combined(spec: DataSpec, *digests: str) -> str:
+def combined(spec: DataSpec, *digests: str) -> str:
+    """sha256 of a spec and of digests of the content."""
     text = json.dumps([spec.to_json(), *digests], sort_keys=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _bytes_digest(tensor: Tensor | None) -> str:
+def digest_of(tensor: Tensor | None) -> str:
+    """sha256 of the bytes of a tensor, "" of none."""
     return "" if tensor is None else sha256(tensor.detach().cpu().numpy())
 
 
@@ -136,9 +138,9 @@ class MemoryImages(Examples):
 
     @property
     def fingerprint(self) -> str:
-        self._digest = self._digest or _bytes_digest(self._pixels)
-        attributes = () if self._attributes is None else (_bytes_digest(self._attributes),)
-        return _combined(self.spec, self._digest, _bytes_digest(self._labels), *attributes)
+        self._digest = self._digest or digest_of(self._pixels)
+        attributes = () if self._attributes is None else (digest_of(self._attributes),)
+        return combined(self.spec, self._digest, digest_of(self._labels), *attributes)
 
     def batch(self, indices: Tensor) -> Batch:
         rows = indices.to(self._pixels.device)
@@ -172,7 +174,7 @@ class MemoryPoints(Examples):
 
     @property
     def fingerprint(self) -> str:
-        return _combined(self.spec, _bytes_digest(self._points))
+        return combined(self.spec, digest_of(self._points))
 
     def batch(self, indices: Tensor) -> Batch:
         return Batch({"points": self._points.index_select(0, indices.to(self._points.device))})

@@ -38,7 +38,12 @@ class LogProbability(ABC):
 
     @abstractmethod
     def log_probability(self, batch: Batch, rng: Draws) -> Tensor:
-        """Log-probability (B,) in nats, or a lower bound of it; the card's file says which, and of which binarisation."""
+        """Log-probability (B,) in nats, or a lower bound of it; `measured` says which, and of what."""
+
+    @property
+    @abstractmethod
+    def measured(self) -> str:
+        """What the number is and what is done to an image before: 'exact, of images binarised at random'."""
 
 
 class Complete(ABC):

@@ -11,7 +11,7 @@ Patches, not pixels, take the place of a rotation network that learnt nothing: s
 the coarsest scale still compare layout, while distances between pixels take blurred images for good ones.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -20,11 +20,13 @@ from torch import Tensor
 
 from ganvas.data.examples import Examples
 from ganvas.data.progress import Progress
+from ganvas.data.stacked import Stacked
+from ganvas.engine.ranks import Ranks
 from ganvas.errors import require
-from ganvas.metrics.evaluate import COUNT, FEWEST, evaluate, evaluate_patches, usual
+from ganvas.metrics.evaluate import ALONE, COUNT, FEWEST, evaluate, evaluate_patches, usual
 from ganvas.metrics.evaluation import Evaluation
-from ganvas.metrics.extractor import Extractor, PixelExtractor, classifier_for
-from ganvas.metrics.kinds import Kind
+from ganvas.metrics.extractor import ChannelsExtractor, Extractor, PixelExtractor, classifier_for
+from ganvas.metrics.kinds import DEFAULT, Kind, Metric
 from ganvas.metrics.neighbours import nothing
 from ganvas.metrics.rotations import CHANCE, rotations_for
 
@@ -53,12 +55,17 @@ class Comparison:
         seed: int = 0,
         weights: str = "not stated",
         convert: bool = False,
+        metrics: Sequence[Metric] = DEFAULT,
+        training: Examples | None = None,
         cache: Path | None = None,
         poll: Callable[[], None] = nothing,
         progress: Progress | None = None,
+        ranks: Ranks = ALONE,
     ) -> Evaluation:
         """`ganvas.metrics.evaluate.evaluate` or `evaluate_patches`, with the entry `chosen` first in the protocol."""
         if self.extractor is None:
+            asked = " ".join(name for name in metrics if name not in DEFAULT)
+            require(not asked, f"--metrics {asked}: these data are compared by patches ({self.why}); name features with --features")
             found = evaluate_patches(
                 samples, reference, count=count, seed=seed, weights=weights, convert=convert, poll=poll, progress=progress
             )
@@ -67,6 +74,8 @@ class Comparison:
                 samples,
                 reference,
                 self.extractor,
+                metrics=metrics,
+                training=training,
                 count=count,
                 seed=seed,
                 weights=weights,
@@ -74,6 +83,7 @@ class Comparison:
                 cache=cache,
                 poll=poll,
                 progress=progress,
+                ranks=ranks,
             )
         return replace(found, protocol={"chosen": self.why, **found.protocol})
 
@@ -98,9 +108,7 @@ def choose(
         if fewest < FEWEST:
             return Comparison(None, f"patches: {_images(fewest)} {'is' if fewest == 1 else 'are'} too few for features")
         if labelled:
-            return Comparison(
-                classifier_for(examples, held_out, cache=cache, poll=poll, progress=progress), "classifier: the data have labels"
-            )
+            return Comparison(_classifier(examples, held_out, cache, poll, progress), "classifier: the data have labels")
         many = f"the data have no labels and {_images(len(examples))}"
         if len(examples) < ENOUGH:
             return Comparison(None, f"patches: {many}, fewer than {ENOUGH:,}")
@@ -114,13 +122,28 @@ def choose(
         return Comparison(None, why)
     enough = f"--features {features}: features need at least {FEWEST} images, and there are {fewest}: use --features patches"
     require(fewest >= FEWEST, enough)
+    if features == "inception":
+        from ganvas.metrics.inception import inception
+
+        return Comparison(inception(cache=cache, poll=poll, progress=progress), why)
     if features == "pixels":
         return Comparison(PixelExtractor(), why)
     if features == "rotations":
         return Comparison(rotations_for(examples, held_out, cache=cache, poll=poll, progress=progress), why)
     none = "the data have no labels" if not examples.spec.classes else "the data have only one class"
     require(labelled, f"--features classifier: {none}: use --features rotations or patches, or leave it out")
-    return Comparison(classifier_for(examples, held_out, cache=cache, poll=poll, progress=progress), why)
+    return Comparison(_classifier(examples, held_out, cache, poll, progress), why)
+
+
+def _classifier(
+    examples: Examples, held_out: Examples | None, cache: Path | None, poll: Callable[[], None], progress: Progress | None
+) -> Extractor:
+    """The classifier of the data; of stacked grey images that of one channel, which reads each."""
+    if not isinstance(examples, Stacked):
+        return classifier_for(examples, held_out, cache=cache, poll=poll, progress=progress)
+    below = held_out.digits if isinstance(held_out, Stacked) else None
+    single = classifier_for(examples.digits, below, cache=cache, poll=poll, progress=progress)
+    return ChannelsExtractor(single, examples.spec.classes)
 
 
 def _images(count: int) -> str:

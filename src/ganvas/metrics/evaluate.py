@@ -37,8 +37,11 @@ COUNT = 10_000
 FEWEST = 1 + max(precision_recall.K, density_coverage.K)
 """Samples below which neighbours are not defined."""
 
-ALONE = 50
+SINGLE = 50
 """Samples compared with a single image unless asked otherwise."""
+
+ALONE = Ranks()
+"""One process."""
 
 OF_POINTS: tuple[Metric, ...] = ("wasserstein", "fd", "prdc", "modes")
 """The numbers of points unless others are asked for."""
@@ -47,7 +50,6 @@ SEARCHED = 100_000
 """Training images among which samples are looked up at most."""
 
 _DIRECTIONS = 64
-_ALONE = Ranks()
 
 
 def evaluate(
@@ -64,7 +66,7 @@ def evaluate(
     cache: Path | None = None,
     poll: Callable[[], None] = nothing,
     progress: Progress | None = None,
-    ranks: Ranks = _ALONE,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Compare sampled images with a reference split.
 
@@ -152,7 +154,7 @@ def evaluate_patches(
     """
     started = time.perf_counter()
     require(reference.spec.kind == "images", f"the reference holds {reference.spec.kind}, not images (points have evaluate_points)")
-    wanted = usual(len(reference), alone=ALONE) if count is None else count
+    wanted = usual(len(reference), alone=SINGLE) if count is None else count
     require(wanted >= 1, f"an evaluation of patches needs at least 1 sample, and there are {wanted}")
     watcher, size = progress or Silent(), (reference.spec.shape[1], reference.spec.shape[2])
     one_image = len(reference) == 1
@@ -193,7 +195,7 @@ def evaluate_patches(
     return Evaluation(values=values, protocol=protocol)
 
 
-def usual(available: int, most: int = COUNT, alone: int = ALONE) -> int:
+def usual(available: int, most: int = COUNT, alone: int = SINGLE) -> int:
     """Samples to compare with so many reference examples, where nobody said: as many, at most `most`; with one image `alone`."""
     return min(most, available if available > 1 else alone)
 

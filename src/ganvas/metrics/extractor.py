@@ -155,6 +155,46 @@ class ClassifierExtractor(Extractor):
         return found
 
 
+@final
+class ChannelsExtractor(Extractor):
+    """A classifier of grey images that reads each of three channels apart (Stacked-MNIST; see `ganvas.data.stacked`).
+
+    Features are those of the three channels side by side, scaled to length 1; the probability of a triple of classes is the product.
+    """
+
+    def __init__(self, single: ClassifierExtractor, classes: tuple[str, ...]) -> None:
+        self.single, self._classes = single, classes
+
+    @property
+    def name(self) -> str:
+        return "classifier"
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(f"ganvas channels 1, {self.single.hash}".encode()).hexdigest()
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return self.single.protocol | {
+            "hash": self.hash,
+            "features": f"{3 * classifier.FEATURES} of length 1",
+            "channels": "each of the three is read apart by one classifier of grey images; its accuracy is of one channel",
+        }
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._classes
+
+    def read(self, images: Tensor) -> Reading:
+        """Features (N, 384) of length 1, and probabilities (N, K^3) in the order of `classes`."""
+        require(images.dim() == 4 and images.shape[1] == 3, f"images of three channels are wanted, not {tuple(images.shape)}")
+        reading = self.single.read(images.flatten(0, 1)[:, None])
+        assert reading.probabilities is not None
+        a, b, c = reading.probabilities.view(len(images), 3, -1).unbind(dim=1)
+        triples = torch.einsum("na,nb,nc->nabc", a, b, c).flatten(1)
+        return Reading(reading.features.view(len(images), -1) / 3**0.5, triples)
+
+
 def classifier_for(
     examples: Examples,
     held_out: Examples | None,

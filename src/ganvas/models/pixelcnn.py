@@ -193,6 +193,11 @@ class PixelCNN(GenerativeModel, LogProbability, Complete):
         """log p (B,) in nats, exact, of the levels of the images."""
         return -self._nats(self.levels(batch.images, rng))
 
+    @property
+    def measured(self) -> str:
+        drawn = "binarised at random" if self.config.binarise == "draw" else f"rounded to {self.config.levels} levels"
+        return f"exact, of images {drawn}"
+
     def stages(self) -> Sequence[Stage]:
         c = self.config
         phase = Phase(name="likelihood", trains=(self.network,), loss=self.loss, optimizer=self._optimizer(), clip=c.clip)

@@ -194,6 +194,11 @@ class VAE(GenerativeModel, Latent, Encode, LogProbability):
             log_weights.append(self._log_likelihood(x, z) + log_prior - gaussian_log_density(z, mean, log_variance))
         return torch.stack(log_weights).logsumexp(0) - math.log(len(log_weights))
 
+    @property
+    def measured(self) -> str:
+        what = "images binarised at one half" if self.bernoulli else "the density of values as the model sees them, not dequantised"
+        return f"a lower bound by {self.config.bound_samples} draw(s) of the code, of {what}"
+
     def stages(self) -> Sequence[Stage]:
         c = self.config
         phase = Phase(name="bound", trains=(self.encoder, self.decoder), loss=self.loss, optimizer=self._optimizer())

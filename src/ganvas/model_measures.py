@@ -1,0 +1,148 @@
+"""The numbers that need the model itself: its codes, its likelihood, or samples asked for by label."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from ganvas.data.examples import Examples, MemoryImages
+from ganvas.data.progress import Progress
+from ganvas.engine.capabilities import Encode, Latent, LogProbability
+from ganvas.engine.devices import find
+from ganvas.errors import GanvasError, require
+from ganvas.metrics import conditional
+from ganvas.metrics.extractor import ClassifierExtractor, Extractor
+from ganvas.metrics.incoming import BATCH
+from ganvas.metrics.kinds import Metric
+from ganvas.metrics.likelihood import likelihood
+from ganvas.metrics.measures import Found
+from ganvas.metrics.path_length import EPSILON, path_length
+from ganvas.metrics.similarity import psnr, ssim
+from ganvas.run import Run
+
+RECONSTRUCTED = 1_000
+"""Test images that go through codes and back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A run; the training split and the reference (the same where there is one split), the count of samples wanted, how they are seen."""
+
+    run: Run
+    training: Examples
+    reference: Examples
+    extractor: Extractor | None
+    count: int
+    seed: int
+    poll: Callable[[], None]
+    progress: Progress
+
+    @property
+    def title(self) -> str:
+        return self.run.entry.card.title
+
+    def judge(self, name: str) -> ClassifierExtractor:
+        """The classifier of the data."""
+        if not isinstance(self.extractor, ClassifierExtractor):
+            raise GanvasError(f"--metrics {name}: needs a classifier of the data, and labels to train it: use --features classifier")
+        return self.extractor
+
+    def features(self, name: str) -> Extractor:
+        if self.extractor is None:
+            raise GanvasError(f"--metrics {name}: needs features, and these data are compared by patches: name one with --features")
+        return self.extractor
+
+    def samples(self, name: str) -> MemoryImages:
+        """Samples asked for by each label in turn."""
+        classes = len(self.run.spec.classes)
+        takes = "labels" in self.run.entry.card.conditions and classes >= 2
+        require(takes, f"--metrics {name}: {self.title} does not take labels, so its samples cannot be asked for by class")
+        parts, asked_for = [], list(range(classes))
+        self.progress.start(self.count, "samples by label")
+        try:
+            for start in range(0, self.count, BATCH):
+                self.poll()
+                indices = range(start, min(start + BATCH, self.count))
+                parts.append(self.run.tensors(len(indices), seed=self.seed, labels=asked_for, indices=indices))
+                self.progress.advance(len(indices))
+        finally:
+            self.progress.close()
+        return conditional.asked(torch.cat(parts), torch.arange(self.count) % classes, self.reference)
+
+
+def perceptual_path_length(s: Setting) -> Found:
+    model, extractor = s.run.model, s.features("ppl")
+    if not isinstance(model, Latent):
+        raise GanvasError(f"--metrics ppl: {s.title} has no latent codes to walk between")
+    require(s.reference.spec.kind == "images", "--metrics ppl: is of images")
+    found = path_length(model, extractor.features, seed=s.seed, device=find(s.run.device), poll=s.poll)
+    said = f"{found.paths:,} paths (98 % kept), full, eps {EPSILON:g}, squared distance of the features, not LPIPS"
+    return Found({"ppl": found.length}, {"ppl": said})
+
+
+def negative_log_likelihood(s: Setting) -> Found:
+    model = s.run.model
+    if not isinstance(model, LogProbability):
+        raise GanvasError(f"--metrics nll: {s.title} gives no likelihood (it is implicit): `ganvas list` shows what each model can do")
+    found = likelihood(model, s.reference, seed=s.seed, device=find(s.run.device), poll=s.poll, progress=s.progress)
+    values = {"nll_nats": found.nats, "nll_error": found.error, "bits_per_dim": found.bits_per_dim}
+    return Found(values, {"nll": f"{model.measured}; split {s.reference.split}, {found.count:,} examples"})
+
+
+@torch.no_grad()
+def reconstruction(s: Setting) -> Found:
+    model = s.run.model
+    require(s.reference.spec.kind == "images", "--metrics reconstruction: is of images")
+    if not isinstance(model, Encode) or not isinstance(model, Latent):
+        raise GanvasError(f"--metrics reconstruction: {s.title} does not map images to codes and back")
+    count, device = min(RECONSTRUCTED, len(s.reference)), find(s.run.device)
+    there, decibels, likeness = s.reference.to(device), [], []
+    for rows in torch.arange(count).split(BATCH):
+        s.poll()
+        batch = there.batch(rows)
+        back = model.decode(model.encode(batch)).float().clamp(-1, 1)
+        decibels.append(psnr(back, batch.images))
+        likeness.append(ssim(back, batch.images))
+    values = {"psnr": float(torch.cat(decibels).clamp(max=100).mean()), "ssim": float(torch.cat(likeness).mean())}
+    return Found(values, {"reconstruction": f"split {s.reference.split}, the first {count:,} images"})
+
+
+def intra_class(s: Setting) -> Found:
+    found = conditional.within_classes(s.samples("intra-fd"), s.reference, s.features("intra-fd").features, poll=s.poll)
+    worst = s.reference.spec.classes[found.worst_class]
+    said = f"{s.count:,} samples, every class in turn; worst {worst}; few images of a class bias the distance upwards"
+    return Found({"intra_fd": found.mean, "intra_fd_worst": found.worst}, {"intra_fd": said})
+
+
+def gan_train(s: Setting) -> Found:
+    samples = s.samples("gan-train")
+    found = conditional.trained_accuracy(samples, s.reference, poll=s.poll, progress=s.progress, what="training on samples")
+    rows = torch.randperm(len(s.training), generator=torch.Generator().manual_seed(0))[: len(samples)]
+    real = conditional.trained_accuracy(s.training, s.reference, rows, poll=s.poll, progress=s.progress, what="training on the data")
+    said = f"{len(samples):,} samples against {len(rows):,} real images, tested on split {s.reference.split}"
+    return Found({"gan_train": found, "gan_train_of_data": real}, {"gan_train": said})
+
+
+def gan_test(s: Setting) -> Found:
+    found = conditional.gan_test(s.samples("gan-test"), s.judge("gan-test"), poll=s.poll)
+    return Found({"gan_test": found.mean, "gan_test_worst": found.worst}, {"gan_test": f"{s.count:,} samples, every class in turn"})
+
+
+def augment(s: Setting) -> Found:
+    samples, rows = s.samples("augment"), conditional.few_of_each(s.training)
+    alone = conditional.trained_accuracy(s.training, s.reference, rows, poll=s.poll, progress=s.progress, what="training on few images")
+    both = conditional.joined(s.training, rows, samples)
+    found = conditional.trained_accuracy(both, s.reference, poll=s.poll, progress=s.progress, what="training on few images and samples")
+    said = f"{len(rows):,} real images, {conditional.FEW} of each class, and {len(samples):,} samples (the generator saw all real images)"
+    return Found({"augment": found, "augment_alone": alone}, {"augment": said})
+
+
+OF_MODELS: Mapping[Metric, Callable[[Setting], Found]] = {
+    "ppl": perceptual_path_length,
+    "nll": negative_log_likelihood,
+    "reconstruction": reconstruction,
+    "intra-fd": intra_class,
+    "gan-train": gan_train,
+    "gan-test": gan_test,
+    "augment": augment,
+}
