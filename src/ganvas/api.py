@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ganvas import catalog
+from ganvas.data import stacked
 from ganvas.data.examples import Examples
 from ganvas.data.open import kind_of, open_data
 from ganvas.diagnostics.attach import observers
@@ -28,6 +29,8 @@ from ganvas.errors import GanvasError
 from ganvas.run import Run, build
 
 Source = str | Path | torch.utils.data.Dataset[Any]
+
+_PREFIXES = ("hf:", stacked.PREFIX)  # before the path or name of a source
 
 LOGGED = 500  # rows of training values in a run
 
@@ -245,7 +248,7 @@ def _absolute(data: Source) -> str | None:
     """Where to find the data again from any working directory; None for a Dataset object."""
     if not isinstance(data, str | Path):
         return None
-    prefix, name = ("hf:", str(data)[3:]) if str(data).startswith("hf:") else ("", str(data))
+    prefix, name = next(((known, str(data).removeprefix(known)) for known in _PREFIXES if str(data).startswith(known)), ("", str(data)))
     return prefix + (str(Path(name).resolve()) if name and Path(name).exists() else name)
 
 

@@ -54,7 +54,8 @@ def path_length(
         poll()
         count = min(_BATCH, paths - start)
         draws = SampleDraws(seed, device=device, indices=range(start, start + count))
-        first, second, t = model.draw(count, draws), model.draw(count, draws), draws.uniform(count, 1)
+        first, second = model.draw(count, draws), model.draw(count, draws)
+        t = draws.uniform(count, 1).to(first.dtype)
         walk = slerp if model.prior == "normal" else torch.lerp
         both = torch.cat([model.decode(walk(first, second, t)), model.decode(walk(first, second, t + EPSILON))]).float().cpu()
         here, there = features(both).double().chunk(2)
