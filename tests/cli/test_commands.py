@@ -162,6 +162,63 @@ def test_evaluate_counts_modes(ring_run, capsys):
     assert json.loads(capsys.readouterr().out)["values"]["modes_of"] == 8
 
 
+def test_metrics_are_chosen_by_name(digits_run, capsys):
+    chosen = ["fd", "kid", "is", "prdc", "parzen", "ppl", "spectrum"]
+    assert main(["evaluate", str(digits_run), "--metrics", *chosen, "--count", "60", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    wanted = {"fd", "kid", "kid_deviation", "is", "is_deviation", "precision", "recall", "density", "coverage", "parzen", "parzen_error"}
+    assert set(found["values"]) == wanted | {"ppl", "spectrum"}
+    assert {"hash", "name", "accuracy"} <= found["protocol"]["features"].keys()
+    assert main(["evaluate", str(digits_run), "--metrics", "fd", "spectrum", "--count", "60"]) == 0
+    assert "difference of log10 power" in capsys.readouterr().out
+
+
+def test_metrics_of_points(ring_run, capsys):
+    assert main(["evaluate", str(ring_run), "--metrics", "modes", "kid", "--count", "100", "--json"]) == 0
+    assert {"modes_found", "modes_kl", "high_quality", "kid"} <= json.loads(capsys.readouterr().out)["values"].keys()
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("nll", "DCGAN gives no likelihood"),
+        ("gan-train", "does not take labels"),
+        ("reconstruction", "does not map images to codes"),
+        ("wasserstein", "cannot be made of images alone"),
+    ],
+)
+def test_metrics_that_a_run_does_not_have_say_why(digits_run, capsys, metric, said):
+    assert main(["evaluate", str(digits_run), "--metrics", metric, "--count", "20"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_metrics_of_the_model_need_the_run(digits_run, capsys):
+    assert main(["sample", str(digits_run), "--count", "20", "--out", "a.npz"]) == 0
+    assert main(["evaluate", "a.npz", "--data", "digits", "--metrics", "ppl"]) == 2
+    assert "name a run, not its samples" in capsys.readouterr().err
+
+
+def test_likelihood_and_reconstruction_of_a_vae(tmp_path, capsys):
+    ganvas.train("vae", data="digits", preset="tiny", images=200, run=tmp_path / "v", quiet=True)
+    capsys.readouterr()
+    assert main(["evaluate", "v", "--metrics", "nll", "reconstruction", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["values"]) == {"nll_nats", "nll_error", "bits_per_dim", "psnr", "ssim"}
+    assert found["protocol"]["nll"].startswith("a lower bound") and "355 examples" in found["protocol"]["nll"]
+
+
+def test_two_processes_evaluate_as_one(digits_run, tmp_path, capsys):
+    evaluate = ["evaluate", str(digits_run), "--count", "900", "--metrics", "fd", "kid", "prdc", "classes", "spectrum", "ms-ssim", "--json"]
+    assert main(evaluate) == 0
+    one = json.loads(capsys.readouterr().out)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--", "ganvas.cli.main"]
+    done = subprocess.run([*launch, *evaluate], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    two = json.loads(done.stdout)
+    assert two["values"] == pytest.approx(one["values"], rel=1e-5, abs=1e-9)
+    assert two["shares"] == one["shares"] and two["protocol"]["samples"] == one["protocol"]["samples"]
+
+
 def test_a_finished_run_says_so(digits_run, capsys):
     before = (digits_run / "metrics.jsonl").read_bytes()
     assert main(["resume", str(digits_run)]) == 0

@@ -60,11 +60,16 @@ def frechet(sets: Features) -> Found:
 
 
 def kernel(sets: Features) -> Found:
+    """The kernel is made for features about 1 in size, as the Inception network's are: of features of length 1 it would see the mean alone.
+    So others are scaled."""
     sets.poll()
-    found = kid.kernel_inception_distance(sets.real, sets.fake, seed=sets.seed)
+    size = sets.real.double().square().mean().sqrt().item() if not sets.standard else 1.0
+    size = size or 1.0  # of features that are all 0
+    found = kid.kernel_inception_distance(sets.real.double() / size, sets.fake.double() / size, seed=sets.seed)
+    scaled = "" if sets.standard else "; features scaled so that the reference's have mean square 1"
     return Found(
         {"kid": found.distance, "kid_deviation": found.deviation},
-        {"kid": f"{found.subsets} subsets of {found.size:,}, kernel (x . y / D + 1)^3, unbiased"},
+        {"kid": f"{found.subsets} subsets of {found.size:,}, kernel (x . y / D + 1)^3, unbiased{scaled}"},
     )
 
 
