@@ -15,8 +15,8 @@ def probabilities(n, k, *, sharp=3.0, seed=0):
 
 
 def test_it_lies_between_one_and_the_number_of_classes():
-    assert inception_score(torch.full((40, 8), 1 / 8)).score == pytest.approx(1.0, abs=1e-12)
-    assert inception_score(torch.eye(8).repeat(10, 1), splits=10).score == pytest.approx(8.0, abs=1e-12)
+    assert inception_score(torch.full((40, 8), 1 / 8, dtype=torch.float64)).score == pytest.approx(1.0, abs=1e-12)
+    assert inception_score(torch.eye(8).repeat(10, 1).double(), splits=10).score == pytest.approx(8.0, abs=1e-12)
 
 
 def test_two_rows_by_hand():

@@ -1,6 +1,5 @@
 """What every metric asks of the features it is given."""
 
-import torch
 from torch import Tensor
 
 from ganvas.errors import require
@@ -12,10 +11,16 @@ def checked(features: Tensor, what: str, least: int) -> Tensor:
     Raises `GanvasError` naming `what` unless there are two axes, at least `least` rows, one column, and only finite numbers: a metric of
     NaN or infinity would be a wrong number, not a bad one.
     """
+    return sound(features, what, least).double()
+
+
+def sound(features: Tensor, what: str, least: int) -> Tensor:
+    """The same in the precision given."""
     require(features.dim() == 2 and features.shape[1] > 0, f"{what}: features of shape (N, D) are wanted, not {tuple(features.shape)}")
     require(len(features) >= least, f"{what}: at least {least} rows of features are needed, {len(features)} came: use more samples")
-    exact = features.detach().to("cpu", torch.float64)
-    bad = int((~exact.isfinite().all(dim=1)).sum())
+    exact = features.detach().cpu()
+    finite = bool(exact.sum().isfinite())  # one pass; only what is wrong (or overflows) is counted
+    bad = 0 if finite else int((~exact.isfinite().all(dim=1)).sum())
     require(bad == 0, f"{what}: {bad} of {len(exact)} rows of features hold NaN or infinity; look for non-finite samples or weights")
     return exact
 

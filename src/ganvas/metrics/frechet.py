@@ -11,6 +11,8 @@ from torch import Tensor
 from ganvas.errors import require
 from ganvas.metrics.features import checked
 
+_CLEARLY = 1e-4  # smallest over largest entry of a Cholesky factor's diagonal
+
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (D,) and covariance (D, D), divided by N - 1, of features (N, D), in float64.
@@ -19,7 +21,7 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """
     exact = checked(features, "Frechet distance", least=2)
     mean = exact.mean(dim=0)
-    centred = exact - mean
+    centred = exact - mean if exact.data_ptr() == features.data_ptr() else exact.sub_(mean)  # a copy of our own may change
     return mean, centred.T @ centred / (len(exact) - 1)
 
 
@@ -43,10 +45,15 @@ def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tenso
 
 
 def _factor(covariance: Tensor) -> Tensor:
-    """F (D, R) with F F^T = covariance of rank R.
+    """F (D, R) with F F^T = covariance of rank R: Cholesky's where the covariance is clearly positive definite, which is ten times as fast.
 
-    Eigenvalues within rounding of zero are dropped: their roots would turn an error of 1e-16 into one of 1e-8.
+    Otherwise eigenvalues within rounding of zero are dropped: their roots would turn an error of 1e-16 into one of 1e-8.
     """
-    values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
+    symmetric = (covariance + covariance.T) / 2
+    lower, failed = torch.linalg.cholesky_ex(symmetric)
+    diagonal = lower.diagonal()
+    if not failed and bool(diagonal.min() > _CLEARLY * diagonal.max()):
+        return lower
+    values, vectors = torch.linalg.eigh(symmetric)
     kept = values > values.abs().max() * len(values) * torch.finfo(torch.float64).eps
     return vectors[:, kept] * values[kept].sqrt()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganvas.errors import require
-from ganvas.metrics.features import checked
+from ganvas.metrics.features import sound
 
 SPLITS = 10
 """As in the paper, of 5,000 samples each."""
@@ -33,14 +33,16 @@ def inception_score(probabilities: Tensor, *, splits: int = SPLITS) -> Inception
     finite, negative or do not add up to 1.
     """
     require(splits >= 1, f"Inception Score: the number of splits must be at least 1, not {splits}")
-    exact = checked(probabilities, "Inception Score", least=splits)
-    right = bool((exact >= 0).all()) and bool((exact.sum(dim=1) - 1).abs().max() < 1e-3)
+    given = sound(probabilities, "Inception Score", least=splits)
+    right = bool(given.min() >= 0) and bool((given.sum(dim=1) - 1).abs().max() < 1e-3)
     require(right, "Inception Score: rows of class probabilities are wanted, none negative, each with the sum 1")
-    scores = torch.stack([_divergence(part).exp() for part in exact.tensor_split(splits)])
+    # Each row in the precision given, means over rows in float64.
+    entropies = given.clamp(min=torch.finfo(given.dtype).tiny).log_().mul_(given).sum(dim=1).double()  # p log p, 0 at 0
+    parts = zip(given.tensor_split(splits), entropies.tensor_split(splits), strict=True)
+    scores = torch.stack([_divergence(rows.mean(dim=0, dtype=torch.float64), own).exp() for rows, own in parts])
     return InceptionScore(score=float(scores.mean()), deviation=float(scores.std(correction=0)))
 
 
-def _divergence(rows: Tensor) -> Tensor:
-    """The mean over rows of KL(row || mean row), in nats."""
-    mean = rows.mean(dim=0)
-    return torch.xlogy(rows, rows).sum(dim=1).mean() - torch.xlogy(mean, mean).sum()
+def _divergence(mean: Tensor, own: Tensor) -> Tensor:
+    """The mean over rows of KL(row || mean row), in nats, from the mean (K,) and each row's sum of p log p (N,)."""
+    return own.mean() - torch.xlogy(mean, mean).sum()

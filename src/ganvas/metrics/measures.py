@@ -65,7 +65,7 @@ def kernel(sets: Features) -> Found:
     sets.poll()
     size = sets.real.double().square().mean().sqrt().item() if not sets.standard else 1.0
     size = size or 1.0  # of features that are all 0
-    found = kid.kernel_inception_distance(sets.real.double() / size, sets.fake.double() / size, seed=sets.seed)
+    found = kid.kernel_inception_distance(sets.real / size, sets.fake / size, seed=sets.seed)
     scaled = "" if sets.standard else "; features scaled so that the reference's have mean square 1"
     return Found(
         {"kid": found.distance, "kid_deviation": found.deviation},
