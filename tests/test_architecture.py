@@ -148,8 +148,19 @@ FORBIDDEN_CALLS = {
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "torchvision"}
 
 
+# The one file of somebody else's format, which exists in no other: tensors alone are read (weights_only), and only of the bytes whose hash
+# stands in the file's name.
+FOREIGN_WEIGHTS = HOUSE / "metrics" / "inception.py"
+
+
 def test_what_is_never_called_or_imported():
-    assert [f"{place}: {ast.unparse(node.func)}" for _, place, node in nodes(ast.Call) if ast.unparse(node.func) in FORBIDDEN_CALLS] == []
+    wrong = []
+    for path, place, node in nodes(ast.Call):
+        name, said = ast.unparse(node.func), [ast.unparse(keyword) for keyword in node.keywords]
+        foreign = path == FOREIGN_WEIGHTS and name == "torch.load" and "weights_only=True" in said
+        if name in FORBIDDEN_CALLS and not foreign:
+            wrong.append(f"{place}: {name}")
+    assert wrong == []
     assert [f"{place}: {name}" for _, place, name in imports() if name.split(".")[0] in FORBIDDEN_MODULES] == []
     assert [place for _, place, node in nodes(ast.keyword) if node.arg == "allow_pickle" and ast.unparse(node.value) != "False"] == []
 

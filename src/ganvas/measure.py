@@ -68,30 +68,22 @@ def evaluate_path(
     images are compared on (see `ganvas.metrics.choosing`), or is an extractor. `metrics` are those of `ganvas.metrics.kinds`; without them
     its `DEFAULT`, of points those of `ganvas.metrics.evaluate.OF_POINTS`. Other arguments as in `ganvas.metrics.evaluate.evaluate`.
     """
-    require(count is None or count > 0, f"--count {count}: must be greater than 0")
     started, names = time.perf_counter(), list(dict.fromkeys(metrics or ()))
+    require(count is None or count > 0, f"--count {count}: must be greater than 0")
     require(metrics is None or bool(names), "--metrics: name at least one")
     samples = _samples(Path(path), seed, device, ranks)
-    layout = layout or samples.layout
-    held_out = open_data(data, split=split or evaluation_split(data), resolution=samples.resolution, layout=layout, progress=progress)
-    reference = held_out.compared
-    points, of_model = reference.spec.kind == "points", [name for name in names if name in OF_MODELS]
-    rest = [name for name in names if name not in OF_MODELS] if names else list(OF_POINTS if points else DEFAULT)
+    layout, part = layout or samples.layout, split or evaluation_split(data)
+    reference = open_data(data, split=part, resolution=samples.resolution, layout=layout, progress=progress).compared
+    of_model = [name for name in names if name in OF_MODELS]
+    rest = [name for name in names if name not in OF_MODELS] if names else list(OF_POINTS if reference.spec.kind == "points" else DEFAULT)
     require(not of_model or samples.run is not None, f"--metrics {' '.join(of_model)}: needs the model itself: name a run, not its samples")
     train = _training_examples(data, reference, samples.resolution, layout)
-    comparison = None
-    if points:
-        require(features == "auto", f"--features {features}: points are compared as they are, leave it out")
-    elif isinstance(features, Extractor):
-        comparison = Comparison(features, f"{features.name}: asked for")
-    else:
-        comparison = _chosen(train, reference, features, poll, progress, ranks)
+    comparison = _comparison(train, reference, features, poll, progress, ranks)
     usually = min(COUNT, len(reference)) if comparison is None else comparison.count(reference)
     wanted = min(count or usually, samples.count or 10**9)
-    parts: list[Evaluation] = []
+    parts, weights = list[Evaluation](), samples.weights
     if rest and comparison is None:
         drawn = torch.cat(list(samples.batches(wanted)))
-        weights = samples.weights
         parts.append(compare_points(drawn, data, reference, metrics=rest, count=wanted, seed=seed, weights=weights, poll=poll))
     elif rest and comparison is not None:
         parts.append(
@@ -100,7 +92,7 @@ def evaluate_path(
                 reference,
                 count=wanted,
                 seed=seed,
-                weights=samples.weights,
+                weights=weights,
                 convert=convert,
                 metrics=rest,
                 training=train if train is not reference else None,
@@ -110,25 +102,21 @@ def evaluate_path(
             )
         )
     if of_model and samples.run is not None:
-        extractor = None if comparison is None else comparison.extractor
-        setting = Setting(
-            run=samples.run,
-            training=train,
-            reference=reference,
-            extractor=extractor,
-            count=wanted,
-            seed=seed,
-            poll=poll,
-            progress=progress or Silent(),
-        )
-        parts += [_of_model(name, setting, samples.weights) for name in of_model]
+        seen_by, shown = None if comparison is None else comparison.extractor, progress or Silent()
+        setting = Setting(samples.run, train, reference, seen_by, count=wanted, seed=seed, poll=poll, progress=shown)
+        parts += [_of_model(name, setting, weights) for name in of_model]
     return _together(parts, names, time.perf_counter() - started)
 
 
-def _chosen(
-    train: Examples, reference: Examples, features: Kind, poll: Callable[[], None], progress: Progress | None, ranks: Ranks
-) -> Comparison:
-    """What to compare on; rank 0 goes first, so that it alone trains what is not there."""
+def _comparison(
+    train: Examples, reference: Examples, features: Kind | Extractor, poll: Callable[[], None], progress: Progress | None, ranks: Ranks
+) -> Comparison | None:
+    """What images are compared on, None for points; rank 0 goes first, so that it alone trains what is not there."""
+    if reference.spec.kind == "points":
+        require(features == "auto", f"--features {features}: points are compared as they are, leave it out")
+        return None
+    if isinstance(features, Extractor):
+        return Comparison(features, f"{features.name}: asked for")
     if not ranks.first:
         ranks.wait()
     found = choose(train, reference if reference is not train else None, features=features, poll=poll, progress=progress)

@@ -24,7 +24,7 @@ RECONSTRUCTED = 1_000
 """Test images that go through codes and back."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Setting:
     """A run; the training split and the reference (the same where there is one split), the count of samples wanted, how they are seen."""
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganvas.parts.strided import double, halve
+from ganvas.parts.strided import double, doubled, halve
 
 
 @pytest.mark.parametrize("kernel", [2, 3, 4, 5, 6, 7])
@@ -13,3 +13,7 @@ def test_a_stride_doubles_and_halves_exactly(kernel):
         large = double(2, 3, kernel, bias=True)(x)
         assert large.shape == (1, 3, 2 * side, 2 * side + 2)
         assert halve(3, 2, kernel, bias=True)(large).shape == x.shape
+
+
+def test_maps_double_down_to_the_smallest():
+    assert doubled(16, 2) == (32, 64) and doubled(16, 3) == (16, 32, 64) and doubled(16, 5) == (16, 32, 64, 128, 128)

@@ -105,33 +105,55 @@ def evaluate(
     if of_features:
         assert reading is not None
         real = _reference_features(reference, compared, extractor, where, poll, watcher, ranks)
-        sets = Features(
-            real=real,
-            fake=reading.features,
-            probabilities=reading.probabilities,
-            classes=extractor.classes,
-            shares=_shares(reference),
-            standard=extractor.standard,
-            seed=seed,
-            poll=poll,
-        )
-        found = {name: OF_FEATURES[name](sets) for name in of_features}
+        found = _of_features(of_features, real, reading, extractor, _shares(reference), seed, poll)
     _stream(streamed, reference, compared, training, poll, watcher)
     found |= {name: measure.found() for name, measure in streamed.items()}
+    about = {"split": reference.split, "count": compared, "of": len(reference), "fingerprint": reference.fingerprint}
+    drawn = {"count": seen, "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)}
+    protocol = {"features": extractor.protocol, "reference": about, "samples": drawn}
+    return _joined(metrics, found, protocol, started, _classes_of(reading, extractor) if of_features else {})
+
+
+def _of_features(
+    names: Sequence[Metric],
+    real: Tensor,
+    reading: Reading,
+    extractor: Extractor,
+    shares: Tensor | None,
+    seed: int,
+    poll: Callable[[], None],
+) -> dict[str, Found]:
+    """The metrics of two sets of features: those of the reference and what was read of the samples."""
+    sets = Features(
+        real=real,
+        fake=reading.features,
+        probabilities=reading.probabilities,
+        classes=extractor.classes,
+        shares=shares,
+        standard=extractor.standard,
+        seed=seed,
+        poll=poll,
+    )
+    return {name: OF_FEATURES[name](sets) for name in names}
+
+
+def _classes_of(reading: Reading | None, extractor: Extractor) -> dict[str, float]:
+    """The share of samples that a classifier of the data puts into each class; empty without one."""
+    if reading is None or reading.probabilities is None or not extractor.classes:
+        return {}
+    counts = torch.bincount(reading.probabilities.argmax(dim=1), minlength=len(extractor.classes)).double()
+    return dict(zip(extractor.classes, (counts / len(reading.probabilities)).tolist(), strict=True))
+
+
+def _joined(
+    metrics: Sequence[Metric], found: Mapping[str, Found], protocol: dict[str, Any], started: float, shares: Mapping[str, float]
+) -> Evaluation:
+    """The evaluation of what was found, numbers and their protocol in the order of the metrics."""
     values = {name: value for each in metrics for name, value in found[each].values.items()}
-    protocol: dict[str, Any] = {
-        "features": extractor.protocol,
-        "reference": {"split": reference.split, "count": compared, "of": len(reference), "fingerprint": reference.fingerprint},
-        "samples": {"count": seen, "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)},
-    }
     for each in metrics:
         protocol |= found[each].protocol
-    shares: dict[str, float] = {}
-    if of_features and reading is not None and reading.probabilities is not None and extractor.classes:
-        counts = torch.bincount(reading.probabilities.argmax(dim=1), minlength=len(extractor.classes)).double()
-        shares = dict(zip(extractor.classes, (counts / seen).tolist(), strict=True))
     protocol["seconds"] = round(time.perf_counter() - started, 3)
-    return Evaluation(values=values, protocol=protocol, shares=shares)
+    return Evaluation(values=values, protocol=protocol, shares=dict(shares))
 
 
 def evaluate_patches(
@@ -238,16 +260,12 @@ def evaluate_points(
         else:
             require(name in ("fd", "kid", "prdc"), f"--metrics {name}: not of points; they have {', '.join((*OF_POINTS, 'kid'))}")
             found[name] = OF_FEATURES[name](sets)
-    values = {name: value for each in metrics for name, value in found[each].values.items()}
-    protocol: dict[str, Any] = {
+    protocol = {
         "features": "the points themselves, in the data's units",
         "reference": {"split": split, "count": len(real), "of": len(reference)},
         "samples": {"count": len(fake), "seed": seed, "weights": weights},
     }
-    for each in metrics:
-        protocol |= found[each].protocol
-    protocol["seconds"] = round(time.perf_counter() - started, 3)
-    return Evaluation(values=values, protocol=protocol)
+    return _joined(metrics, found, protocol, started, {})
 
 
 def _modes(points: Tensor, law: laws.Modes) -> Found:

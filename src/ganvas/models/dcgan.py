@@ -41,7 +41,7 @@ from ganvas.parts import initialise, latent
 from ganvas.parts.canvas import Canvas
 from ganvas.parts.objectives import NON_SATURATING
 from ganvas.parts.ranges import in_range, one_of, whole
-from ganvas.parts.strided import double, halve
+from ganvas.parts.strided import double, doubled, halve
 
 CARD = Card(
     title="DCGAN",
@@ -104,11 +104,6 @@ class Config:
         in_range(self, 0.0, math.inf, "init", "lr_generator", "lr_discriminator", "ema_half_life", open_low=True)
         for rate in self.betas:
             require(0.0 <= rate < 1.0, f"--config.betas holds numbers of at least 0 and below 1, not {rate!r}")
-
-
-def doubled(width: int, levels: int) -> tuple[int, ...]:
-    """Maps of the hidden layers from the largest maps to the smallest: doubled at each level, the last 4F to 8F."""
-    return tuple(width * min(2**level, 8) for level in range(max(0, 3 - levels), max(3, levels)))
 
 
 @final

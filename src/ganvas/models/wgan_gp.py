@@ -44,6 +44,7 @@ from ganvas.parts.canvas import Canvas
 from ganvas.parts.objectives import WASSERSTEIN
 from ganvas.parts.penalties import gradient_penalty
 from ganvas.parts.ranges import in_range, one_of, whole
+from ganvas.parts.strided import double, doubled, halve
 
 CARD = Card(
     title="WGAN-GP",
@@ -104,13 +105,12 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config, canvas: Canvas, channels: int) -> None:
         super().__init__()
-        widths, kernel = maps(config, canvas)[::-1], config.kernel
+        widths, kernel = doubled(config.width, canvas.levels)[::-1], config.kernel
         self.maps = (*canvas.base, widths[0])
         self.project = nn.Linear(config.z, math.prod(self.maps))
         layers: list[nn.Module] = []
         for below, above in pairwise((*widths, channels)):
-            double = nn.ConvTranspose2d(below, above, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2)
-            layers += [nn.ReLU(), double]
+            layers += [nn.ReLU(), double(below, above, kernel, bias=True)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
         initialise(self)
 
@@ -125,22 +125,16 @@ class Critic(nn.Module):
 
     def __init__(self, config: Config, canvas: Canvas, channels: int) -> None:
         super().__init__()
-        widths = maps(config, canvas)
+        widths = doubled(config.width, canvas.levels)
         layers: list[nn.Module] = []
         for below, above in pairwise((channels, *widths)):
-            halve = nn.Conv2d(below, above, config.kernel, stride=2, padding=(config.kernel - 1) // 2)
-            layers += [halve, nn.LeakyReLU(0.2, inplace=True)]
+            layers += [halve(below, above, config.kernel, bias=True), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.score = nn.Linear(math.prod(canvas.base) * widths[-1], 1)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.score(self.layers(x).permute(0, 2, 3, 1).flatten(1)).squeeze(1)
-
-
-def maps(config: Config, canvas: Canvas) -> tuple[int, ...]:
-    """Maps of the hidden layers from the largest maps to the smallest: doubled at each level, the last 4F to 8F."""
-    return tuple(config.width * min(2**level, 8) for level in range(max(0, 3 - canvas.levels), max(3, canvas.levels)))
 
 
 def initialise(network: nn.Module) -> None:
