@@ -33,15 +33,15 @@ def data_for(samples: Tensor) -> DataSpec:
     return DataSpec(kind="images" if samples.dim() == 4 else "points", shape=tuple(samples.shape[1:]))
 
 
-def make_step(samples: Tensor, *, seed: int = 0, step: int = 0, budget: int = 1000) -> Step:
-    """A step of one process: images (B, C, H, W) or points (B, D), and the draws of `seed`."""
+def make_step(samples: Tensor, *, seed: int = 0, step: int = 0, budget: int = 1000, **views: Tensor) -> Step:
+    """A step of one process: images (B, C, H, W) or points (B, D), further `views` of the batch (labels), and the draws of `seed`."""
     images = step * len(samples)
     clock = Clock(step=step, images=images, budget=budget, stage_step=step, stage_images=images, stage_budget=budget)
-    batch = Batch({data_for(samples).kind: samples})
+    batch = Batch({data_for(samples).kind: samples, **views})
     return Step(batch=batch, rng=StepDraws(seed, 0, 1, CPU), clock=clock, mean=lambda x: x, scratch={})
 
 
-def play(model: GenerativeModel, samples: Tensor, steps: int) -> dict[str, list[float]]:
+def play(model: GenerativeModel, samples: Tensor, steps: int, **views: Tensor) -> dict[str, list[float]]:
     """Play a model's only stage for a few steps on the same batch; every loss term at every step, the last one of repeated phases."""
     (stage,) = model.stages()
     optimizers = {phase.name: phase.optimizer.build([p for m in phase.trains for p in m.parameters()]) for phase in stage.phases}
@@ -56,12 +56,15 @@ def play(model: GenerativeModel, samples: Tensor, steps: int) -> dict[str, list[
                 torch.manual_seed(seed)
                 for module in model.children():
                     module.requires_grad_(module in phase.trains)
-                at = replace(make_step(samples, seed=seed, step=step), scratch=scratch)
-                terms = phase.loss(at).terms
+                at = replace(make_step(samples, seed=seed, step=step, **views), scratch=scratch)
+                loss = phase.loss(at)
+                terms = loss.terms
                 optimizers[phase.name].zero_grad()
                 torch.stack([term.mean() for term in terms.values()]).sum().backward()
                 optimizers[phase.name].param_groups[0].update(phase.optimizer.settings(at.clock))
                 optimizers[phase.name].step()
+                with torch.no_grad():
+                    model.after_update(phase, {name: value.float() for name, value in loss.watch.items()}, scratch)
             for name, term in terms.items():
                 trace.setdefault(f"{phase.name}/{name}", []).append(float(term.detach().mean()))
     return trace
@@ -81,9 +84,9 @@ def pictures_of() -> Callable[..., Tensor]:
 def check_trace(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Compare five steps with the `TRACE` of the test file, to a thousandth; or write it there if GANVAS_REFRESH_TRACES is set."""
 
-    def check(build: Callable[[DataSpec], GenerativeModel], samples: Tensor, stored: dict[str, list[float]]) -> None:
+    def check(build: Callable[[DataSpec], GenerativeModel], samples: Tensor, stored: dict[str, list[float]], **views: Tensor) -> None:
         torch.manual_seed(0)
-        found = play(build(data_for(samples)), samples, steps=5)
+        found = play(build(data_for(samples)), samples, 5, **views)
         if os.environ.get("GANVAS_REFRESH_TRACES"):
             rows = "".join(f'    "{name}": [{", ".join(f"{value:.6g}" for value in values)}],\n' for name, values in found.items())
             text = request.path.read_text()
