@@ -64,7 +64,7 @@ def play(model: GenerativeModel, samples: Tensor, steps: int, **views: Tensor) -
                 optimizers[phase.name].param_groups[0].update(phase.optimizer.settings(at.clock))
                 optimizers[phase.name].step()
                 with torch.no_grad():
-                    model.after_update(phase, {name: value.float() for name, value in loss.watch.items()}, scratch)
+                    model.after_update(phase, {name: value.detach().float().mean() for name, value in loss.watch.items()}, scratch)
             for name, term in terms.items():
                 trace.setdefault(f"{phase.name}/{name}", []).append(float(term.detach().mean()))
     return trace

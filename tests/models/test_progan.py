@@ -353,7 +353,7 @@ class Fade:
     """The fade to the last level as a game of its own, for the trace."""
 
     def __init__(self, model):
-        self.stage = model.stages()[-2]
+        self.after_update, self.stage = model.after_update, model.stages()[-2]
 
     def stages(self):
         return [self.stage]

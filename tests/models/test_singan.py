@@ -351,7 +351,7 @@ class Scale:
     """The second scale as a game of its own, for the trace."""
 
     def __init__(self, model, samples):
-        self.stage = model.stages()[1]
+        self.after_update, self.stage = model.after_update, model.stages()[1]
         self.stage.enter(Batch({"images": samples}), True)
 
     def stages(self):
