@@ -16,7 +16,7 @@ def refused(arguments, capsys, tmp_path, *words, code=2):
     assert main(arguments) == code
     error = capsys.readouterr().err
     last = [line for line in error.splitlines() if line.startswith("ganvas: ")]
-    assert len(last) == 1 and "Traceback" not in error, error
+    assert len(last) == 1 and "Traceback" not in error and "---" not in last[0], error
     for word in words:
         assert word in last[0], last[0]
     assert sorted(path for path in tmp_path.rglob("*") if path.name != ".lock") == before
@@ -62,6 +62,7 @@ def test_a_truncated_image_among_good_ones_is_named_and_the_rest_used(capsys, tm
         ("--device", "cuda:99", "--device cuda:99"),
         ("--accumulate", "0", "--accumulate"),
         ("--precision", "fp8", "--precision"),
+        ("--precision", "bf", "Did you mean 'bf16'?"),
         ("--split", "train2", "train2"),
         ("--config.batch", "0", "--config.batch"),
         ("--config.bacth", "4", "--config.batch"),
@@ -80,6 +81,15 @@ def test_an_unknown_model_and_command(capsys, tmp_path):
     refused(["train", "dcgna", "--data", "digits"], capsys, tmp_path, "'dcgan'")
     refused(["info", "wgan-gp"], capsys, tmp_path, "'wgan_gp'")
     refused(["trian"], capsys, tmp_path, "'train'")
+
+
+def test_a_number_that_is_not_known(capsys, tmp_path):
+    refused(["evaluate", "x", "--metrics", "fid"], capsys, tmp_path, "Did you mean 'fd'?")
+
+
+def test_samples_and_data_of_two_kinds(capsys, tmp_path, digits_run, ring_run):
+    refused(["evaluate", str(digits_run), "--data", "ring"], capsys, tmp_path, "samples are images", "points")
+    refused(["evaluate", str(ring_run), "--data", "digits"], capsys, tmp_path, "samples are points", "images")
 
 
 def test_a_run_path_that_is_taken(capsys, tmp_path, digits_run):

@@ -105,12 +105,23 @@ def test_the_svgs_of_a_page_share_no_name_and_follow_its_colours():
 def test_diversity_and_distances_are_drawn_over_images_and_over_minutes():
     timed = [row | {"seconds": 30.0 * row["step"]} if row["kind"] == "train" else row for row in rows()]
     spread = [
-        {"kind": "diversity", "step": i, "images": 8 * i, "values": {"mean distance": 0.5 + i / 60, "variation": None}} for i in (0, 10, 20)
+        {
+            "kind": "diversity",
+            "step": i,
+            "images": 8 * i,
+            "values": {"mean distance": 0.5 + i / 60, "energy distance": 0.5, "variation": None},
+        }
+        for i in (0, 10, 20)
     ]
     found = over_images_and_time([*timed, *spread])
     assert [(panel.title, panel.unit) for panel in found] == [
         (title, unit)
-        for title in ("diversity: mean distance, data = 1", "evaluation: fd", "evaluation: recall, coverage")
+        for title in (
+            "diversity: mean distance, data = 1",
+            "distance: energy distance to the data, data = 0",
+            "evaluation: fd",
+            "evaluation: recall, coverage",
+        )
         for unit in ("examples seen", "minutes of training")
     ]
     assert found[0].series[0].x.tolist() == [0, 80, 160] and found[1].series[0].x.tolist() == [0, 5, 10]  # half a minute a step

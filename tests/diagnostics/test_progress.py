@@ -42,6 +42,20 @@ def test_a_pipe_gets_plain_lines(tmp_path):
     assert re.fullmatch(r"finished at 80 images: \d+:\d\d, [\d,]+ images/s\. discriminator value .*generator cost .*", lines[-1])
 
 
+class Unread(io.StringIO):
+    """A pipe whose reader went away."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_a_run_goes_on_when_nobody_reads_its_lines(tmp_path):
+    _, model, examples = begin(tmp_path / "run")
+    run = trainer(model, examples, observers={"progress": ProgressObserver(Unread(), interval=0.0)})
+    run.run()
+    assert run.images == 80
+
+
 def test_lines_come_now_and_then(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])

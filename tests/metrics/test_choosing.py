@@ -72,6 +72,12 @@ def test_one_image_and_a_handful(tmp_path):
     assert few.extractor is None and few.why == "patches: 5 images are too few for features"
 
 
+def test_numbers_of_features_are_refused_where_patches_are_compared(tmp_path):
+    flower = open_data("flower", resolution=32)
+    with pytest.raises(GanvasError, match=r"--metrics fd: these data are compared by patches .*--features"):
+        choose(flower, None, cache=tmp_path).evaluate(all_images(flower).repeat(8, 1, 1, 1), flower, metrics=("fd",))
+
+
 @pytest.mark.parametrize("features", ["pixels", "patches", "rotations"])
 def test_what_is_asked_for_is_taken(digits, held_out, tmp_path, features):
     found = choose(digits, held_out, features=features, cache=tmp_path)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from ganvas.errors import GanvasError
+from ganvas.errors import GanvasError, nearest
 
 T = TypeVar("T")
 
@@ -26,16 +26,19 @@ def parse(what: type[T] | Callable[..., T], arguments: Sequence[str], command: s
     except SystemExit as end:
         if not end.code:
             raise
-        raise GanvasError(f"{one_line(caught.getvalue())}; see `{program} --help`") from end
+        raise GanvasError(f"{one_line(caught.getvalue()).removesuffix('.')}; see `{program} --help`") from end
 
 
 def one_line(boxed: str) -> str:
-    """The message of a framed error report: its first sentences without frames, rules and the advice below them."""
-    lines = [re.sub(r"[│╭╮╰╯]|─{2,}", " ", line).strip() for line in boxed.splitlines()]
+    """The message of a framed error report: its first sentences without frames, rules (dashes where the terminal knows ASCII only) and the
+    advice below them; a wrong choice is answered by the nearest."""
+    lines = [re.sub(r"[│╭╮╰╯]|─{2,}|-{3,}", " ", line).strip() for line in boxed.splitlines()]
     kept: list[str] = []
     for line in lines[1:]:
         if line.startswith(("Argument helptext", "For full helptext", "Run ")):
             break
         if line and line != "─":
             kept.append(line)
-    return re.sub(r"\s+", " ", " ".join(kept)) or "wrong options"
+    message = re.sub(r"\s+", " ", " ".join(kept)) or "wrong options"
+    chosen = re.search(r"invalid choice '([^']*)'.* one of \((.*)\)\.?$", message)
+    return message.removesuffix(".") + "." + nearest(chosen[1], re.findall(r"'([^']*)'", chosen[2])) if chosen else message

@@ -27,7 +27,7 @@ class Options:
 
 
 def main(arguments: Sequence[str]) -> int:
-    model = next((a for a in arguments if not a.startswith("-")), None)
+    model = _model(arguments)
     if model is None or model not in catalog.names():
         return _without_model(model, arguments)
     entry = catalog.open_model(model)
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     ) -> tuple[Options, RunConfig, Any]:
         return options, run_options, config
 
-    options, run_options, config = parse(options_of, arguments, f"train {model}" if "--help" in arguments else "train", __doc__)
+    options, run_options, config = parse(options_of, arguments, f"train {model}", __doc__)
     from dataclasses import asdict
 
     from ganvas.api import train
@@ -52,6 +52,20 @@ def main(arguments: Sequence[str]) -> int:
     if os.environ.get("RANK", "0") == "0":
         print(f"run directory: {run.path}")
     return 0
+
+
+def _model(arguments: Sequence[str]) -> str | None:
+    """The model, before the options are parsed: the first name of one that is not the value of an option, or else the first word that may
+    be meant as one."""
+    words = [a for a, before in zip(arguments, ["", *arguments], strict=False) if not a.startswith("-") and not _takes_value(before)]
+    known = catalog.names()
+    return next((word for word in words if word in known), words[0] if words else None)
+
+
+def _takes_value(argument: str) -> bool:
+    """Whether what follows is the value of this option. Of a model's own switches that is not known yet: their default is off."""
+    switches = {f"--{name}" for name, kind in RunConfig.__annotations__.items() if kind is bool}
+    return argument.startswith("--") and "=" not in argument and argument not in switches
 
 
 def _value(arguments: Sequence[str], flag: str, default: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganvas.diagnostics.diversity import ENERGY
 from ganvas.diagnostics.grids import escape_math
 from ganvas.diagnostics.rows import GRADIENT_NORM, WATCH, RowDict, names_by_phase, of_kind
 from ganvas.errors import require
@@ -155,8 +156,10 @@ def over_images_and_time(rows: Sequence[RowDict]) -> list[Panel]:
 
 
 def _distances(rows: Sequence[RowDict]) -> list[Panel]:
-    """The diversity of grids as a share of the data's; each in its own panel, for they differ by orders of magnitude."""
-    return [Panel(f"diversity: {series.name}, data = 1", (series,), sparse=True, wide=True) for series in _values(rows)]
+    """The diversity of grids as a share of the data's, and their distance from the data; each in its own panel, for they differ by orders
+    of magnitude."""
+    titles = {ENERGY: f"distance: {ENERGY} to the data, data = 0"}
+    return [Panel(titles.get(s.name, f"diversity: {s.name}, data = 1"), (s,), sparse=True, wide=True) for s in _values(rows)]
 
 
 def _evaluations(rows: Sequence[RowDict]) -> list[Panel]:

@@ -1,4 +1,4 @@
-"""How far apart the samples of a grid are, measured against the data: a curve without a classifier, in which collapse shows."""
+"""How far apart the samples of a grid are, and how far from the data: curves without a classifier, in which collapse shows."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KIND = "diversity"
 PAIRWISE, NEAREST, VARIATION = "mean distance", "distance to the nearest other", "variation of a pixel"
+ENERGY = "energy distance"
 COUNT = 256  # samples compared at most: 65,536 distances
 
 
@@ -30,6 +31,15 @@ def spread(points: Tensor) -> tuple[float, float]:
     return mean, float(distances.fill_diagonal_(torch.inf).min(dim=1).values.mean())
 
 
+def energy_distance(samples: Tensor, data: Tensor) -> float:
+    """2 E|x - y| - E|x - x'| - E|y - y'| over samples (N, ...) and data (M, ...), unbiased, as a share of E|y - y'|: 0 for equal laws, by
+    chance below it (Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018)."""
+    x, y = samples.flatten(1).double(), data.flatten(1).double()
+    across = float(torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").mean())
+    within, of_data = spread(x)[0], spread(y)[0]
+    return (2 * across - within - of_data) / of_data if of_data > 0 else 0.0
+
+
 def variation(samples: Tensor, image: Tensor) -> float:
     """For data that are one image (C, H, W): the deviation of a pixel over samples (N, C, H, W), averaged over pixels and divided by the
     deviation of the image's own intensities (Shaham et al. 2019, arXiv:1905.01164, on the diversity of their samples)."""
@@ -39,7 +49,8 @@ def variation(samples: Tensor, image: Tensor) -> float:
 
 @final
 class Diversity:
-    """Given the samples of every grid, writes a row of kind 'diversity' whose values are 1 where samples are as far apart as data."""
+    """Given the samples of every grid, writes a row of kind 'diversity': values that are 1 where samples are as far apart as data, and a
+    distance that is 0 where they are the data's."""
 
     def __init__(self, run: Path) -> None:
         self._path = run / METRICS
@@ -59,12 +70,13 @@ class Diversity:
 
 
 def _against(samples: Tensor, data: Tensor) -> dict[str, float]:
-    """Ratios to the data; as many of both, since the distance to the nearest of more is shorter."""
+    """Compared with the data; as many of both, since the distance to the nearest of more is shorter."""
     if len(data) == 1:
         return {VARIATION: variation(samples, data[0])}
     count = min(len(samples), len(data))
     ours, theirs = spread(samples[:count]), spread(data[:count])
-    return {name: a / b for name, a, b in zip((PAIRWISE, NEAREST), ours, theirs, strict=True) if b > 0}
+    apart = {name: a / b for name, a, b in zip((PAIRWISE, NEAREST), ours, theirs, strict=True) if b > 0}
+    return apart | {ENERGY: energy_distance(samples[:count], data[:count])}
 
 
 def _spaced(examples: Examples, count: int) -> Tensor:

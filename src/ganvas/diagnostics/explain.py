@@ -56,7 +56,8 @@ DIVERSITY = (
     "The diversity of a grid compares distances between its samples with those between as many examples of the data: 1 is as far apart as "
     "the data, 0 is all alike. The mean distance falls when the generator collapses to one kind of sample; the distance to the nearest "
     "other falls even when it only repeats a few. No classifier is asked, so noise counts as diverse: values above 1 mean noise more often "
-    "than invention."
+    "than invention. The energy distance compares the samples themselves with those examples: 0 is the law of the data, give or take the "
+    "chance of so few; the mean of the data alone has about 0.4. It sees layout and colour rather than what is shown."
 )
 
 VARIATION = (
@@ -97,6 +98,11 @@ METRICS = MappingProxyType(
         "modes_found": "modes with at least one sample near.",
         "modes_of": "modes there are.",
         "high_quality": "share of samples near a mode.",
+        "modes_kl": "divergence of the modes' shares from the data's, in nats; 0 where every mode has its share.",
+        "patch_kd": "kernel distance between small patches of samples and reference at several scales; lower is better, and chance can "
+        "take it below 0.",
+        "diversity": "standard deviation of a pixel from sample to sample; 0 means that all samples are one picture.",
+        "diversity_of": "the same of the data, or the deviation of the pixels of their one image.",
     }
 )
 

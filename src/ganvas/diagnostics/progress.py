@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO, final
 
 from ganvas.diagnostics.rows import GRADIENT_NORM, WATCH
@@ -119,7 +120,8 @@ class Bar(Display):
 
 @final
 class Lines(Display):
-    """Whole lines, the first soon and then one every `interval` seconds; no control characters."""
+    """Whole lines, the first soon and then one every `interval` seconds; no control characters. A pipe that nobody reads any more gets
+    none, and the work goes on."""
 
     def __init__(self, stream: TextIO, what: str, total: int, interval: float) -> None:
         self._stream, self._what, self._total, self._interval = stream, what, total, interval
@@ -136,7 +138,8 @@ class Lines(Display):
             self._print(text)
 
     def _print(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        with suppress(BrokenPipeError):
+            print(text, file=self._stream, flush=True)
 
 
 def display(stream: TextIO | None, what: str, total: int, done: int, interval: float) -> Display:

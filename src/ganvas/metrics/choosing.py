@@ -64,7 +64,7 @@ class Comparison:
     ) -> Evaluation:
         """`ganvas.metrics.evaluate.evaluate` or `evaluate_patches`, with the entry `chosen` first in the protocol."""
         if self.extractor is None:
-            asked = " ".join(name for name in metrics if name not in DEFAULT)
+            asked = "" if tuple(metrics) == DEFAULT else " ".join(metrics)
             require(not asked, f"--metrics {asked}: these data are compared by patches ({self.why}); name features with --features")
             found = evaluate_patches(
                 samples, reference, count=count, seed=seed, weights=weights, convert=convert, poll=poll, progress=progress

@@ -74,6 +74,7 @@ def _batches(samples: Tensor | Iterable[Tensor], wanted: int, seed: int) -> Iter
 
 def checked_images(images: Tensor, first: int) -> Tensor:
     """Finite images in [-1, 1] as float32 on the processor, rounded to the 256 values that a file can hold."""
+    require(images.dim() != 2, "the samples are points and the reference holds images: compare them with points (--data)")
     require(images.dim() == 4, f"samples: images (N, C, H, W) are wanted, not {tuple(images.shape)}")
     require(images.is_floating_point(), f"samples: numbers in [-1, 1] are wanted, not {images.dtype}; map bytes x to x / 127.5 - 1")
     exact = images.detach().cpu().float()
@@ -91,7 +92,7 @@ def fitted(images: Tensor, shape: tuple[int, ...], convert: bool) -> tuple[Tenso
     if came == tuple(shape):
         return images, []
     sizes = f"the samples are {' x '.join(map(str, came))} and the reference {' x '.join(map(str, shape))} (channels x height x width)"
-    require(convert, f"{sizes}: use the reference of the samples' data, or allow conversion (convert=True)")
+    require(convert, f"{sizes}: use the reference of the samples' data, or allow conversion (--convert; in Python convert=True)")
     changes = []
     if came[0] != shape[0]:
         require({came[0], shape[0]} == {1, 3}, f"{sizes}: only grey (1) and RGB (3) can be converted into each other")
