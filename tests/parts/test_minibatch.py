@@ -1,11 +1,11 @@
-"""Minibatch deviation: by hand, groups of consecutive examples, ranks, flat batches, gradients, half precision."""
+"""Minibatch deviation: by hand, groups of consecutive examples, ranks, flat batches, gradients, half precision; and discrimination."""
 
 import pytest
 import torch
 from torch import tensor
 
 from ganvas.errors import GanvasError
-from ganvas.parts.minibatch import group_of, minibatch_std
+from ganvas.parts.minibatch import MinibatchDiscrimination, group_of, minibatch_std
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,51 @@ def test_the_precision_is_kept_and_the_deviation_taken_in_single():
     found = minibatch_std(x, 4)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), minibatch_std(x.float(), 4), rtol=0.01, atol=0.0)
+
+
+def discrimination(features, kernels, size):
+    torch.manual_seed(0)
+    return MinibatchDiscrimination(features, kernels, size)
+
+
+def test_minibatch_discrimination_by_hand():
+    """Three examples with M = f: kernel 1 is (0, 0), (1, 2), (0, 0), kernel 2 is 0, 0, 5 (and 0): L1 distances 3, 0, 3 and 0, 5, 5."""
+    layer = discrimination(4, 2, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(4).view(4, 2, 2))
+    f = tensor([[0.0, 0.0, 0.0, 0.0], [1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 5.0, 0.0]])
+    e3, e5 = (-tensor(3.0)).exp(), (-tensor(5.0)).exp()
+    one = tensor(1.0)
+    near = torch.stack([torch.stack([e3 + one, one + e5]), torch.stack([2 * e3, one + e5]), torch.stack([one + e3, 2 * e5])])
+    torch.testing.assert_close(layer(f), torch.cat([f, near], 1))
+    assert layer.features == 6
+
+
+def test_minibatch_discrimination_sees_collapse():
+    """Equal examples are as near as can be: N - 1 of each kernel. The more they differ, the less."""
+    layer = discrimination(6, 3, 5)
+    x = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
+    alike = layer(x[:1].expand(8, -1))[:, 6:]
+    torch.testing.assert_close(alike, torch.full((8, 3), 7.0))
+    apart, further = layer(x)[:, 6:], layer(4 * x)[:, 6:]
+    assert (further < apart).all() and (apart < alike).all()
+
+
+def test_minibatch_discrimination_follows_the_order_and_takes_a_batch_of_one():
+    layer = discrimination(4, 2, 3)
+    x, places = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)), [3, 0, 5, 1, 4, 2]
+    torch.testing.assert_close(layer(x[places]), layer(x)[places])
+    assert torch.equal(layer(x[:1])[:, 4:], torch.zeros(1, 2))
+
+
+def test_minibatch_discrimination_has_finite_gradients_where_examples_coincide():
+    layer, x = discrimination(4, 2, 3), torch.ones(5, 4, requires_grad=True)
+    layer(x)[:, 4:].sum().backward()
+    assert x.grad.isfinite().all() and layer.weight.grad.isfinite().all()
+
+
+def test_minibatch_discrimination_compares_in_single_precision():
+    layer = discrimination(8, 2, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(torch.randn(4, 8).bfloat16())
+    assert found.dtype == torch.bfloat16 and found.shape == (4, 10)

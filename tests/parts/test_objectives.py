@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import tensor
 
-from ganvas.parts.objectives import LEAST_SQUARES, MAXIMUM_LIKELIHOOD, MINIMAX, NON_SATURATING, WASSERSTEIN, per_sample, widen
+from ganvas.parts.objectives import (
+    LEAST_SQUARES,
+    MAXIMUM_LIKELIHOOD,
+    MINIMAX,
+    NON_SATURATING,
+    WASSERSTEIN,
+    least_squares,
+    per_sample,
+    widen,
+)
 
 ALL = {
     "minimax": MINIMAX,
@@ -14,6 +23,7 @@ ALL = {
     "maximum-likelihood": MAXIMUM_LIKELIHOOD,
     "wasserstein": WASSERSTEIN,
     "least-squares": LEAST_SQUARES,
+    "chi-square": least_squares(-1, 1, 0),
 }
 every = pytest.mark.parametrize("objective", ALL.values(), ids=ALL.keys())
 
@@ -35,6 +45,7 @@ def test_the_logistic_discriminator_by_hand(objective):
         (MAXIMUM_LIKELIHOOD, -3.0, -1.0),
         (WASSERSTEIN, -LOG_3, 0.0),
         (LEAST_SQUARES, (LOG_3 - 1) ** 2 / 2, 0.5),
+        (least_squares(-1, 1, 0), LOG_3**2 / 2, 0.0),
     ],
     ids=ALL.keys(),
 )
@@ -48,6 +59,14 @@ def test_the_wasserstein_critic_by_hand():
 
 def test_the_least_squares_discriminator_by_hand():
     torch.testing.assert_close(LEAST_SQUARES.d(tensor([2.0, 1.0]), tensor([0.5, 0.0])), tensor([0.625, 0.0]))
+    torch.testing.assert_close(least_squares(-1, 1, 0).d(tensor([2.0, 1.0]), tensor([0.5, -1.0])), tensor([1.625, 0.0]))
+
+
+def test_each_target_of_least_squares_has_its_place():
+    """a = 2 for fakes, b = 5 for reals, c = 7 for the generator's fakes: each loss is 0 there alone."""
+    objective = least_squares(2, 5, 7)
+    torch.testing.assert_close(objective.d(tensor([5.0, 4.0, 5.0]), tensor([2.0, 2.0, 4.0])), tensor([0.0, 0.5, 2.0]))
+    torch.testing.assert_close(objective.g(tensor([7.0, 5.0])), tensor([0.0, 2.0]))
 
 
 @every

@@ -1,11 +1,11 @@
-"""Penalties: hand numbers, alpha per sample, second-order gradients, half precision, compiled critics."""
+"""Penalties: hand numbers, alpha per sample, noise around reals, second-order gradients, half precision, compiled critics."""
 
 import pytest
 import torch
 from torch import nn, tensor
 
 from ganvas.engine.draws import StepDraws
-from ganvas.parts.penalties import gradient_penalty, input_gradient, slope
+from ganvas.parts.penalties import gradient_penalty, input_gradient, local_penalty, slope
 
 
 def rng(seed=0, part=0, parts=1):
@@ -132,3 +132,76 @@ def test_a_compiled_critic_is_penalised_eagerly():
     assert len(runs) == 1
     critic(real)
     assert len(runs) == 2
+
+
+# Around reals
+
+
+def seen_by_local_penalty(real, **more):
+    """The points that `local_penalty` asks a critic about."""
+    seen = []
+
+    def critic(u):
+        seen.append(u.detach())
+        return u.flatten(1).sum(1)
+
+    local_penalty(critic, real, rng(), **more)
+    (points,) = seen
+    return points
+
+
+@pytest.mark.parametrize(("target", "value"), [(1.0, 4.0), (5.0, 4.0), (3.0, 0.0)])
+def test_the_local_penalty_of_a_slope_of_3(target, value):
+    found = local_penalty(lambda u: u @ tensor([3.0, 0.0]), torch.randn(4, 2), rng(), target=target)
+    torch.testing.assert_close(found, torch.full((4,), value))
+
+
+def test_noise_around_reals_is_symmetric_and_bounded_by_the_spread_of_the_batch():
+    """U[-1, 1) times noise times std: mean 0, variance (noise std)^2 / 3, both signs alike, each entry for itself."""
+    real = tensor([3.0, -3.0]).repeat(64).view(128, 1, 1, 1).expand(128, 3, 8, 8)  # std 3, all of one sign within a sample
+    delta = seen_by_local_penalty(real, noise=0.5) - real
+    assert delta.abs().max() <= 1.5 and delta.max() > 1.49 and delta.min() < -1.49
+    assert float(delta.mean()) == pytest.approx(0.0, abs=0.02)
+    assert float(delta.pow(3).mean()) == pytest.approx(0.0, abs=0.05)
+    assert float(delta.var()) == pytest.approx(1.5**2 / 3, rel=0.02)
+    assert len(delta.unique()) > 0.99 * delta.numel()
+
+
+def test_without_noise_the_penalty_is_at_the_reals():
+    real = torch.randn(5, 2)
+    assert torch.equal(seen_by_local_penalty(real, noise=0.0), real)
+
+
+def test_a_single_entry_has_no_spread_and_a_finite_penalty():
+    """The std of one number is 0, as is that of a blank batch: points are the reals."""
+    for real in (torch.full((1, 1), 0.3), torch.full((4, 1, 2, 2), -1.0)):
+        assert torch.equal(seen_by_local_penalty(real), real)
+
+
+def test_halves_of_a_batch_have_noise_of_their_own_spread():
+    """Statistics are local to a rank or micro-batch; the draws are slices of one draw."""
+    real = torch.cat([torch.randn(4, 2), 10 * torch.randn(4, 2)])
+    uniform = 2 * rng(7).uniform(8, 2) - 1
+    for part in range(2):
+        half, points = real[part * 4 :][:4], []
+        local_penalty(lambda u, points=points: points.append(u.detach()) or u.sum(1), half, rng(7, part, 2), noise=0.5)
+        torch.testing.assert_close(points[0] - half, 0.5 * half.std(correction=0) * uniform[part * 4 :][:4], rtol=1e-4, atol=1e-5)
+
+
+def test_the_local_penalty_can_be_differentiated_by_the_critic():
+    generator = torch.Generator().manual_seed(0)
+    real, w1, w2 = (torch.randn(size, dtype=torch.float64, generator=generator) for size in ((3, 2), (4, 2), (4,)))
+
+    def penalty(a, b):
+        return local_penalty(lambda u: torch.tanh(u @ a.T) @ b, real, rng())
+
+    assert torch.autograd.gradcheck(penalty, (w1.requires_grad_(), w2.requires_grad_()))
+
+
+def test_the_local_penalty_leaves_half_precision_out():
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.LeakyReLU(0.2, inplace=True), nn.Flatten(), nn.Linear(64, 1))
+    real = torch.randn(5, 1, 4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = local_penalty(critic, real, rng())
+    assert inside.dtype == torch.float32 and torch.equal(local_penalty(critic, real, rng()), inside)

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["LEAST_SQUARES", "MAXIMUM_LIKELIHOOD", "MINIMAX", "NON_SATURATING", "WASSERSTEIN", "Objective", "per_sample", "widen"]
+__all__ = [
+    "LEAST_SQUARES",
+    "MAXIMUM_LIKELIHOOD",
+    "MINIMAX",
+    "NON_SATURATING",
+    "WASSERSTEIN",
+    "Objective",
+    "least_squares",
+    "per_sample",
+    "widen",
+]
 
 LARGEST_LOGIT: Final = 20.0  # e^20 = 4.9e8: beyond it the maximum-likelihood cost is flat, so that it stays finite
 
@@ -72,18 +82,26 @@ def _wasserstein_g(fake: Tensor, real: Tensor | None = None) -> Tensor:
     return -per_sample(widen(fake))
 
 
-def _least_squares_d(real: Tensor, fake: Tensor) -> Tensor:
-    """((a_r - 1)^2 + a_f^2) / 2: Mao et al. 2016 (arXiv:1611.04076), equation 9."""
-    return 0.5 * (per_sample((widen(real) - 1).square()) + per_sample(widen(fake).square()))
+def least_squares(a: float, b: float, c: float) -> Objective:
+    """Mao et al. 2016 (arXiv:1611.04076), equation 2: a is the target of fakes, b that of reals, c what the generator wants fakes to get.
 
+        d = ((a_r - b)^2 + (a_f - a)^2) / 2        g = (a_f - c)^2 / 2
 
-def _least_squares_g(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """(a_f - 1)^2 / 2: Mao et al. 2016, equation 9; its derivative a_f - 1 is strong for fakes that are taken for reals, too."""
-    return 0.5 * per_sample((widen(fake) - 1).square())
+    The derivative of g by the score is a_f - c: strong for fakes that are taken for reals by far, too. Where b - c = 1 and b - a = 2
+    (equation 8), G against the best D descends a Pearson chi-square divergence.
+    """
+
+    def d(real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * (per_sample((widen(real) - b).square()) + per_sample((widen(fake) - a).square()))
+
+    def g(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return 0.5 * per_sample((widen(fake) - c).square())
+
+    return Objective(d=d, g=g)
 
 
 MINIMAX: Final = Objective(d=_logistic_d, g=_minimax_g)
 NON_SATURATING: Final = Objective(d=_logistic_d, g=_non_saturating_g)
 MAXIMUM_LIKELIHOOD: Final = Objective(d=_logistic_d, g=_maximum_likelihood_g)
-LEAST_SQUARES: Final = Objective(d=_least_squares_d, g=_least_squares_g)
+LEAST_SQUARES: Final = least_squares(0, 1, 1)  # equation 9
 WASSERSTEIN: Final = Objective(d=_wasserstein_d, g=_wasserstein_g)

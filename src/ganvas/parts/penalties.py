@@ -12,7 +12,7 @@ from torch import Tensor
 from ganvas.engine.draws import Draws
 from ganvas.parts.objectives import per_sample, widen
 
-__all__ = ["gradient_penalty", "input_gradient", "slope"]
+__all__ = ["gradient_penalty", "input_gradient", "local_penalty", "slope"]
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -44,3 +44,15 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, rng: Draws, *, 
     alpha = rng.uniform(len(x)).view(-1, *[1] * (x.dim() - 1))
     excess = slope(input_gradient(critic, x + alpha * (x_hat - x))) - target
     return (excess.clamp(min=0.0) if one_sided else excess).square()
+
+
+def local_penalty(critic: Critic, real: Tensor, rng: Draws, *, noise: float = 0.5, target: float = 1.0) -> Tensor:
+    """(|| grad_u critic(u) || - target)^2 (B,) at points u = x + delta around reals (B, ...); fakes play no part.
+
+    delta = `noise` * std * U[-1, 1), independent for every entry and symmetric about 0; std is that of all entries of `real`, one number.
+    Kodali et al. 2017 (arXiv:1705.07215); the scale is that of the authors' notebook, whose noise is one-sided. Nothing is clipped:
+    at the ends of the data's range that would push the noise to one side.
+    """
+    x = widen(real.detach())
+    delta = noise * x.std(correction=0) * (2 * rng.uniform(*x.shape) - 1)
+    return (slope(input_gradient(critic, x + delta)) - target).square()
