@@ -7,10 +7,12 @@ import torch
 
 from ganvas.data.examples import Examples, MemoryImages
 from ganvas.data.progress import Progress
-from ganvas.engine.capabilities import Encode, Latent, LogProbability
+from ganvas.engine.capabilities import Classify, Encode, Factors, Latent, LogProbability
 from ganvas.engine.devices import find
+from ganvas.engine.draws import SampleDraws
 from ganvas.errors import GanvasError, require
 from ganvas.metrics import conditional
+from ganvas.metrics.agreement import Agreement, agreement
 from ganvas.metrics.extractor import ClassifierExtractor, Extractor
 from ganvas.metrics.incoming import BATCH
 from ganvas.metrics.kinds import Metric
@@ -137,6 +139,63 @@ def augment(s: Setting) -> Found:
     return Found({"augment": found, "augment_alone": alone}, {"augment": said})
 
 
+@torch.no_grad()
+def factors(s: Setting) -> Found:
+    """Of a model with several categorical parts, the one whose samples agree best."""
+    model = s.run.model
+    if not isinstance(model, Factors) or not isinstance(model, Latent):
+        raise GanvasError(f"--metrics factors: the code of {s.title} has no named parts: `ganvas list` shows what each model can do")
+    categorical = {name: size for name, size in model.factors.items() if size}
+    require(bool(categorical), f"--metrics factors: no part of this code has categories (there are: {', '.join(model.factors)})")
+    judge, device = s.judge("factors"), find(s.run.device)
+    of_samples = {name: _agreement_of_samples(s, model, judge, name, size, device) for name, size in categorical.items()}
+    best = max(of_samples, key=lambda name: of_samples[name].share)
+    values = {"factor_agreement": of_samples[best].share}
+    named = [judge.classes[label] if label >= 0 else "none" for label in of_samples[best].matched]
+    said = f"{s.count:,} samples of {best}, every category in turn; categories are matched with {', '.join(named)}"
+    if isinstance(model, Encode):
+        told, labels = [], []
+        there = s.reference.to(device)
+        for rows in torch.arange(len(there)).split(BATCH):
+            s.poll()
+            batch = there.batch(rows)
+            told.append(model.read(model.encode(batch), best).cpu())
+            labels.append(batch.labels.cpu())
+        of_data = agreement(torch.cat(told), torch.cat(labels), of_categories=categorical[best], of_classes=len(judge.classes))
+        values["factor_agreement_of_data"] = of_data.share
+        said += f"; split {s.reference.split}, {len(there):,} images, matched anew"
+    return Found(values, {"factors": said})
+
+
+def _agreement_of_samples(
+    s: Setting, model: Factors, judge: ClassifierExtractor, factor: str, size: int, device: torch.device
+) -> Agreement:
+    """Samples of each category in turn, and what the classifier of the data sees in them."""
+    assert isinstance(model, Latent)
+    categories, seen = torch.arange(s.count) % size, []
+    for rows in torch.arange(s.count).split(BATCH):
+        s.poll()
+        z = model.draw(len(rows), SampleDraws(s.seed, device=device, indices=rows.tolist()))
+        samples = model.decode(model.turn(z, factor, categories[rows]))
+        seen.append(judge.probabilities(samples).argmax(dim=1))
+    return agreement(categories, torch.cat(seen), of_categories=size, of_classes=len(judge.classes))
+
+
+@torch.no_grad()
+def accuracy(s: Setting) -> Found:
+    model, device, classes = s.run.model, find(s.run.device), s.reference.spec.classes
+    if not isinstance(model, Classify):
+        raise GanvasError(f"--metrics accuracy: {s.title} does not tell classes: `ganvas list` shows what each model can do")
+    same = f"{', '.join(s.run.spec.classes) or 'none'} and {', '.join(classes) or 'none'}"
+    require(len(classes) >= 2 and classes == s.run.spec.classes, f"--metrics accuracy: needs the classes of the training data ({same})")
+    there, right = s.reference.to(device), 0
+    for rows in torch.arange(len(there)).split(BATCH):
+        s.poll()
+        batch = there.batch(rows)
+        right += int((model.classify(batch).argmax(dim=1) == batch.labels).sum())
+    return Found({"accuracy": right / len(there)}, {"accuracy": f"the model's own classifier; split {there.split}, {len(there):,} images"})
+
+
 OF_MODELS: Mapping[Metric, Callable[[Setting], Found]] = {
     "ppl": perceptual_path_length,
     "nll": negative_log_likelihood,
@@ -145,4 +204,6 @@ OF_MODELS: Mapping[Metric, Callable[[Setting], Found]] = {
     "gan-train": gan_train,
     "gan-test": gan_test,
     "augment": augment,
+    "factors": factors,
+    "accuracy": accuracy,
 }

@@ -130,10 +130,21 @@ class Run:
         """
         return self.spec.native(self.tensors(n, seed=seed, labels=labels, size=size)).numpy()
 
-    def interpolate(self, *, rows: int = 6, steps: int = 10, seed: int = 0) -> np.ndarray:
-        """`rows` paths of `steps` samples each between codes, (rows * steps, ...), in the form of `sample`."""
-        paths = interpolate(self.model, rows=rows, steps=steps, seed=seed, device=find(self.device))
+    def interpolate(self, *, rows: int = 6, steps: int = 10, seed: int = 0, labels: Sequence[int] | None = None) -> np.ndarray:
+        """`rows` paths of `steps` samples each between codes, (rows * steps, ...), in the form of `sample`.
+
+        A path keeps its label: `labels` are class indices, used in turn; without them a model that takes labels has all classes in turn.
+        """
+        chosen = self.path_labels(labels)
+        paths = interpolate(self.model, rows=rows, steps=steps, seed=seed, labels=chosen, device=find(self.device))
         return self.spec.native(paths).numpy()
+
+    def path_labels(self, labels: Sequence[int] | None = None) -> Sequence[int] | None:
+        """The labels that `interpolate` takes in turn where it is given `labels`; None for a model that takes none."""
+        takes = "labels" in self.entry.card.conditions
+        require(takes or labels is None, f"--labels: {self.entry.card.title} is not conditional, its paths cannot be asked for by label")
+        self._check(labels)
+        return labels or (range(len(self.spec.classes)) if takes else None)
 
     def _check(self, labels: Sequence[int] | None) -> None:
         for label in labels or ():

@@ -75,6 +75,12 @@ def test_options_reach_the_run(tmp_path):
     assert config["config"]["lr_generator"] == 0.001 and config["run"]["seed"] == 7
 
 
+def test_the_model_may_stand_after_its_options(tmp_path):
+    assert main(["train", "--data", "ring", "--verify", "gan", "--preset=tiny", "--images", "32", "--run", "dcgan"]) == 0
+    stored = json.loads((tmp_path / "dcgan" / "config.json").read_text())
+    assert stored["model"] == "gan" and stored["run"]["verify"]
+
+
 def test_without_a_name_runs_are_numbered(tmp_path):
     for _ in range(2):
         assert main(["train", "gan", "--data", "ring", "--preset", "tiny", "--images", "32"]) == 0

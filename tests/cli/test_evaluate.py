@@ -30,10 +30,13 @@ def test_unlabelled_folders_are_compared_on_patches(tmp_path, capsys):
     for i, pixels in enumerate(noise(9, 12, 12, 3)):
         Image.fromarray(pixels).save(tmp_path / "data" / f"{i}.png")
     np.savez("x.npz", images=noise(20, 12, 12, 3, seed=1))
+    np.savez("digits.npz", images=noise(20, 8, 8, 1, seed=1))
     found = measured(capsys, "x.npz", "--data", "data")
     assert found["protocol"]["chosen"] == "patches: the data have no labels and 9 images, fewer than 1,000"
     assert found["values"].keys() == {"patch_kd", "diversity", "diversity_of"} and found["protocol"]["samples"]["count"] == 9
-    assert abs(found["values"]["patch_kd"]) < 0.05
+    assert abs(found["values"]["patch_kd"]) < 0.05 and found["protocol"]["reference"]["resize"] == "none"
+    smaller = measured(capsys, "digits.npz", "--data", "data", "--convert", "--features", "pixels")
+    assert "resized from 8 x 8 to 12 x 12" in smaller["protocol"]["samples"]["changes"]
     pixels = measured(capsys, "x.npz", "--data", "data", "--features", "pixels")
     assert pixels["protocol"]["chosen"] == "pixels: asked for" and "fd" in pixels["values"]
     assert main(["evaluate", "x.npz", "--data", "data", "--features", "classifier"]) == 2

@@ -26,7 +26,12 @@ from ganvas.engine.sampling import draw
 from ganvas.run import build
 
 SOURCES = {"images": "digits", "points": "ring"}  # embedded data of each kind
-FOR_NEEDS = {"target": "inked", "aligned": "inked-pairs", "single": "flower"}  # where a card asks for more
+FOR_NEEDS = {  # where a card asks for more
+    "target": "inked",
+    "aligned": "inked-pairs",
+    "single": "flower",
+    "labelled": "few:50:digits",
+}
 RESOLUTIONS = {"flower": 24}
 STEPS, SAVED = 4, 2
 CPU = torch.device("cpu")

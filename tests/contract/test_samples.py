@@ -8,7 +8,7 @@ import torch
 
 from ganvas.data.batch import DataSpec
 from ganvas.data.examples import About, MemoryImages
-from ganvas.engine.capabilities import AnySize, Complete, Edit, Encode, Latent, LogProbability, Score, Translate
+from ganvas.engine.capabilities import AnySize, Complete, Edit, Encode, Factors, Latent, LogProbability, Score, Translate
 from ganvas.engine.contract import Condition
 from ganvas.engine.draws import SampleDraws
 from ganvas.engine.sampling import draw, interpolate
@@ -145,6 +145,22 @@ def test_capabilities_do_what_they_say(game):
             assert codes.shape[0] == 6 and torch.isfinite(codes).all()
             if isinstance(model, Latent):
                 are_samples(model.decode(codes), 6, game.spec)
+        if isinstance(model, Factors) and isinstance(model, Latent):
+            assert model.factors
+            z = model.draw(6, SampleDraws(0))
+            for factor, size in model.factors.items():
+                assert size == 0 or size >= 2
+                value = torch.arange(6) % size if size else torch.linspace(-1, 1, 6)
+                turned = model.turn(z, factor, value)
+                assert turned.shape == z.shape and torch.equal(model.read(turned, factor), value)
+                assert torch.equal(model.turn(turned, factor, model.read(z, factor)), z), "all but the part stays"
+                assert not torch.equal(model.decode(turned), model.decode(z))
+                are_samples(model.decode(turned), 6, game.spec)
+                if isinstance(model, Encode):
+                    told = model.read(model.encode(batch), factor)
+                    assert told.shape == (6,) and told.min() >= (0 if size else -1) and told.max() <= (size - 1 if size else 1)
+            with pytest.raises(GanvasError, match="no 'nothing'"):
+                model.turn(z, "nothing", torch.zeros(()))
         if isinstance(model, LogProbability):
             nats = model.log_probability(batch, SampleDraws(0))
             assert nats.shape == (6,) and torch.isfinite(nats).all()

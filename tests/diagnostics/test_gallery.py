@@ -1,5 +1,7 @@
 """Pictures of a run: on schedule, of the same codes, without a trace in the training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ from PIL import Image
 
 from ganvas.data.batch import DataSpec
 from ganvas.data.open import open_data
-from ganvas.diagnostics.gallery import GalleryObserver, frame_name
+from ganvas.diagnostics.gallery import GalleryObserver, frame_name, walks
+from ganvas.engine.contract import Condition
+from ganvas.engine.sampling import interpolate
 from ganvas.engine.signals import Interrupted
 from ganvas.errors import GanvasError
 from tests.diagnostics.runs import CONDITIONAL, Means, begin, observed, trainer
@@ -81,7 +85,26 @@ def test_a_conditional_model_gets_a_row_for_each_class(tmp_path):
     samples = gallery._samples(t).flatten(1).view(10, 8, -1)
     within, between = samples.std(dim=1).mean(), samples.mean(dim=1).std(dim=0).mean()
     assert between > 2 * within, "samples of a row share their class"
-    assert "interpolation.png" not in names(tmp_path), "a path between codes of no class is not defined"
+
+
+def test_each_path_of_a_conditional_model_keeps_its_class(tmp_path):
+    examples = open_data("digits")
+    t = trainer(Means(examples.spec), examples, budget=4000, log_every=4000)
+    t.observers["gallery"] = gallery = GalleryObserver(tmp_path, CONDITIONAL, examples.spec, "digits", 10**6, 5)
+    assert t.run() == "finished" and "interpolation.png" in names(tmp_path)
+    rows, steps = gallery._easel.paths
+    assert gallery._easel.path_labels == tuple(range(10)) and rows == 10
+    with torch.no_grad():
+        means = t.averaged.model.decode(torch.zeros(10, 64), condition=Condition(labels=torch.arange(10)))
+    paths = interpolate(t.averaged.model, rows=rows, steps=steps, seed=5, labels=gallery._easel.path_labels)
+    nearest = (paths[:, None] - means).flatten(2).square().sum(2).argmin(1).view(rows, steps)
+    assert torch.equal(nearest, torch.arange(10)[:, None].expand(rows, steps))
+
+
+def test_paths_are_drawn_of_models_that_are_asked_for_nothing_or_for_labels():
+    model = Means(open_data("digits").spec)
+    assert walks(model, CONDITIONAL) and walks(model, replace(CONDITIONAL, conditions=()))
+    assert not walks(model, replace(CONDITIONAL, conditions=("images",))) and not walks(object(), CONDITIONAL)
 
 
 def test_captions_stand_in_the_final_grid_only(tmp_path):

@@ -202,3 +202,10 @@ def test_words_on_curves_fit_the_game():
     assert explain.COOPERATIVE[0] in words and explain.FAMILIES["variational"][0] in words
     assert [name for name, _ in explain.metrics(["fd", "something new"])] == ["fd"]
     assert explain.model_notes("dcgan")[0].startswith("What to expect.")
+
+
+def test_every_number_of_an_evaluation_while_training_is_explained():
+    features = ("fd", "precision", "recall", "density", "coverage", "classes", "confidence")
+    points = ("wasserstein", "modes_found", "modes_of", "high_quality", "modes_kl")
+    names = (*features, *points, "patch_kd", "diversity", "diversity_of")
+    assert [name for name, _ in explain.metrics(names)] == list(names)

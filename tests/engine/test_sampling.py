@@ -89,6 +89,16 @@ def test_paths_between_uniform_codes_are_straight():
     torch.testing.assert_close(paths[:, 2], (paths[:, 0] + paths[:, 4]) / 2)
 
 
+def test_a_path_keeps_its_label_and_labels_are_taken_in_turn():
+    class Asked(Echo):
+        def decode(self, z, *, condition=None):
+            return z if condition is None else z * 0 + condition.labels[:, None]
+
+    paths = interpolate(Asked().eval(), rows=3, steps=4, seed=1, labels=[7, 2])[:, 0].view(3, 4)
+    assert paths.tolist() == [[7.0] * 4, [2.0] * 4, [7.0] * 4]
+    assert torch.equal(interpolate(Asked().eval(), rows=3, steps=4, seed=1), interpolate(MODEL, rows=3, steps=4, seed=1))
+
+
 def test_the_path_of_equal_codes_stays_there():
     from ganvas.engine.sampling import slerp
 

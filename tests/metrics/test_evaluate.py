@@ -242,6 +242,7 @@ def test_json_and_text_carry_the_protocol(real, extractor, held_out):
     assert Evaluation.from_json(stored) == dataclasses.replace(real, protocol=stored["protocol"])
     assert stored["protocol"]["features"]["hash"] == extractor.hash
     assert stored["protocol"]["reference"]["fingerprint"] == held_out.fingerprint
+    assert stored["protocol"]["reference"]["resize"] == "none"
     assert stored["protocol"]["seconds"] > 0
     text = real.to_text()
     for word in ("fd", "precision", "recall", "density", "coverage", "classes", "confidence", "split test", "weights not stated", "seed 0"):

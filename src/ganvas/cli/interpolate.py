@@ -20,6 +20,8 @@ class Options:
     """Paths."""
     steps: int = 10
     """Samples on each path, both ends included."""
+    labels: tuple[int, ...] | None = None
+    """Class indices to ask a conditional model for, one a path, used in turn; all classes unless given."""
     seed: int = 0
     """Seed of the codes."""
     device: str = "cpu"
@@ -35,7 +37,10 @@ def main(arguments: Sequence[str]) -> int:
 
     run = load(options.run, device=options.device)
     check(options.out, run.spec)
-    paths = run.interpolate(rows=options.rows, steps=options.steps, seed=options.seed)
-    write(paths, options.out, run.spec, title=f"{run.entry.name}: {options.rows} paths of {options.steps}", columns=options.steps)
+    paths = run.interpolate(rows=options.rows, steps=options.steps, seed=options.seed, labels=options.labels)
+    title = f"{run.entry.name}: {options.rows} paths of {options.steps}"
+    labels = run.path_labels(options.labels)
+    names = [run.spec.classes[labels[row % len(labels)]] for row in range(options.rows)] if labels else None
+    write(paths, options.out, run.spec, title=title, columns=options.steps, row_labels=names)
     print(f"{options.rows} paths: {options.out}")
     return 0

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     check(options.out, runs[0].spec)
     samples = ensemble(runs, options.count, seed=options.seed, labels=options.labels, size=options.size)
     names = " + ".join(run.entry.name for run in runs)
-    write(samples, options.out, runs[0].spec, title=f"{names}, {runs[0].images:,} images seen, seed {options.seed}")
+    title = f"{names}, {runs[0].images:,} images seen, seed {options.seed}"
+    write(samples, options.out, runs[0].spec, title=title, labels=options.labels)
     print(f"{options.count} samples: {options.out}")
     return 0

@@ -85,6 +85,11 @@ class Easel(ABC):
     def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
         """A picture of samples as the model gave them; `final` pictures may say more."""
 
+    @property
+    def path_labels(self) -> tuple[int, ...] | None:
+        """The label of each path; None asks for none."""
+        return None
+
     @abstractmethod
     def interpolation(self, samples: Tensor, title: str) -> "Image":
         """A picture of `paths` (rows * steps, ...)."""
@@ -113,19 +118,27 @@ class ImageEasel(Easel):
 
     @property
     def paths(self) -> tuple[int, int]:
-        return PATHS, STEPS
+        return len(self._classes) or PATHS, STEPS
+
+    @property
+    def path_labels(self) -> tuple[int, ...] | None:
+        return self._classes or None
 
     def samples(self, samples: Tensor, title: str, *, final: bool) -> "Image":
         images: Bytes = self._spec.native(samples).numpy()
         captions = self._caption(images) if final and self._caption is not None else None
         title = title if captions is None else f"{title}; below: what a classifier sees"
         if self._classes:
-            names = [self._spec.classes[c] for c in self._classes]
-            return image_grid(images, columns=PER_CLASS, row_labels=names, captions=captions, title=title)
+            return image_grid(images, columns=PER_CLASS, row_labels=self._names, captions=captions, title=title)
         return image_grid(images, captions=captions, title=title)
 
     def interpolation(self, samples: Tensor, title: str) -> "Image":
-        return image_grid(self._spec.native(samples).numpy(), columns=STEPS, title=f"{title}; rows lead from code to code")
+        images: Bytes = self._spec.native(samples).numpy()
+        return image_grid(images, columns=STEPS, row_labels=self._names or None, title=f"{title}; rows lead from code to code")
+
+    @property
+    def _names(self) -> list[str]:
+        return [self._spec.classes[c] for c in self._classes]
 
 
 @final
@@ -297,10 +310,10 @@ class GalleryObserver(Observer):
 
     def _interpolation(self, trainer: "Trainer") -> None:
         model = trainer.averaged.model
-        if not isinstance(model, Latent) or self._card.conditions:
+        if not walks(model, self._card):
             return
-        rows, steps = self._easel.paths
-        samples = interpolate(model, rows=rows, steps=steps, seed=self._seed, device=trainer.machine.device)
+        (rows, steps), at = self._easel.paths, trainer.machine.device
+        samples = interpolate(model, rows=rows, steps=steps, seed=self._seed, labels=self._easel.path_labels, device=at)
         self._save(self._easel.interpolation(samples, self._title(trainer)), INTERPOLATION)
 
     def _title(self, trainer: "Trainer") -> str:
@@ -308,6 +321,11 @@ class GalleryObserver(Observer):
 
     def _save(self, picture: "Image", name: str) -> None:
         save_picture(picture, self._run / SAMPLES / name)
+
+
+def walks(model: object, card: Card) -> bool:
+    """Whether there are paths between codes to draw: of a model with codes that is asked for nothing, or for labels."""
+    return isinstance(model, Latent) and set(card.conditions) <= {"labels"}
 
 
 def save_bytes(content: bytes, path: Path) -> None:

@@ -146,7 +146,7 @@ def samples(facts: Facts) -> Markup:
 def over_time(facts: Facts) -> Markup:
     if len(facts.frames) < 2:
         return Markup("")
-    words = "The same codes all the way: what changes is the model. The arrow keys move the slider."
+    words = "The same inputs all the way: what changes is the model. The arrow keys move the slider."
     return joined((tag("h2", "The run as a film"), tag("p", words), _film(facts, facts.frames)))
 
 
@@ -212,7 +212,10 @@ def quality(facts: Facts) -> Markup:
 def evaluation(facts: Facts) -> Markup:
     rows = facts.evaluations
     if not rows:
-        text = "None yet: `ganvas evaluate` compares samples with held-out data."
+        text = (
+            "None while this run was trained: `ganvas train --evaluate-every N` shows here how samples compare with held-out data, and "
+            "`ganvas evaluate` prints it."
+        )
         return joined((tag("h2", "Evaluation"), tag("p", prose(text), kind="faint")))
     names = list(dict.fromkeys(name for row in rows for name in row.get("values", {})))
     protocols = [_flat(row.get("protocol", {})) for row in rows]
@@ -326,7 +329,7 @@ def _joules(value: float) -> str:
 def commands(facts: Facts) -> Markup:
     path, source = shlex.quote(str(facts.path)), shlex.quote(str(facts.settings["data"].get("source") or "SOURCE"))
     lines = [f"ganvas sample {path} --count 100 --out samples.png"]
-    latent = "latent" in facts.entry.card.capabilities and not facts.entry.card.conditions
+    latent = "latent" in facts.entry.card.capabilities and set(facts.entry.card.conditions) <= {"labels"}
     lines.append(f"ganvas interpolate {path} --out interpolation.png" if latent else f"ganvas sample {path} --count 1000 --out samples.npz")
     lines.append(f"ganvas evaluate {path} --data {source}")
     if facts.images < facts.budget:

@@ -1,6 +1,7 @@
 """What some models can do beyond sampling. A model inherits a capability or not; callers ask once, with `isinstance`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -44,6 +45,14 @@ class LogProbability(ABC):
     @abstractmethod
     def measured(self) -> str:
         """What the number is and what is done to an image before: 'exact, of images binarised at random'."""
+
+
+class Classify(ABC):
+    """Data are told apart by class."""
+
+    @abstractmethod
+    def classify(self, batch: Batch) -> Tensor:
+        """Logits (B, K) of the classes of the data, in their order; of the batch it looks at images alone, never at labels."""
 
 
 class Complete(ABC):
@@ -108,3 +117,20 @@ class Edit(ABC):
     @abstractmethod
     def animate(self, frames: int, *, start: int | None, rng: Draws) -> Tensor:
         """A walk of (frames, C, H, W) through samples near the image that was learned."""
+
+
+class Factors(ABC):
+    """The code has parts with names, which a person can turn while the rest of it stays."""
+
+    @property
+    @abstractmethod
+    def factors(self) -> Mapping[str, int]:
+        """The parts by name, and of each the number of its categories; 0 for a number in [-1, 1]."""
+
+    @abstractmethod
+    def turn(self, z: Tensor, factor: str, value: Tensor) -> Tensor:
+        """Codes (n, Z) with one part set to `value` (n,) or (): numbers of categories (int64), or numbers in [-1, 1]."""
+
+    @abstractmethod
+    def read(self, z: Tensor, factor: str) -> Tensor:
+        """The value (n,) of one part of codes (n, Z): what `turn` would set; of codes that `encode` gave, what data show of it."""

@@ -64,8 +64,18 @@ def _condition(
 
 
 @torch.no_grad()
-def interpolate(model: GenerativeModel, *, rows: int, steps: int, seed: int, device: torch.device | str = "cpu") -> Tensor:
+def interpolate(
+    model: GenerativeModel,
+    *,
+    rows: int,
+    steps: int,
+    seed: int,
+    labels: Sequence[int] | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """Paths between codes, (rows * steps, ...): spherical where the prior is normal, linear where it is uniform.
+
+    `labels` are asked for in turn, path by path: all of path r has `labels[r % len(labels)]`.
 
     Spherical interpolation keeps the norm that normal codes have; a straight line would pass through codes the model never saw
     (White 2016, arXiv:1609.04468).
@@ -77,7 +87,9 @@ def interpolate(model: GenerativeModel, *, rows: int, steps: int, seed: int, dev
     paths = [
         (slerp if model.prior == "normal" else torch.lerp)(a[None], b[None], t[:, None]) for a, b in zip(z[:rows], z[rows:], strict=True)
     ]
-    return model.decode(torch.cat(paths)).float().cpu()
+    wanted = [labels[row % len(labels)] for row in range(rows) for _ in range(steps)] if labels else None
+    condition = None if wanted is None else Condition(labels=torch.tensor(wanted, device=z.device))
+    return model.decode(torch.cat(paths), condition=condition).float().cpu()
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """Samples as files: one grid, one picture each, or an array."""
 
+import math
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,21 @@ def check(out: Path, spec: DataSpec) -> None:
     require(not strangers, f"--out {out}: the folder holds other files ({', '.join(strangers[:3])}); name another")
 
 
-def write(samples: np.ndarray, out: Path, spec: DataSpec, *, title: str, columns: int | None = None) -> None:
-    """Write uint8 images (N, H, W, C) or float32 points (N, D) in the form that `out` asks for; beside its place first, then renamed."""
+def write(
+    samples: np.ndarray,
+    out: Path,
+    spec: DataSpec,
+    *,
+    title: str,
+    columns: int | None = None,
+    labels: Sequence[int] | None = None,
+    row_labels: Sequence[str] | None = None,
+) -> None:
+    """Write uint8 images (N, H, W, C) or float32 points (N, D) in the form that `out` asks for; beside its place first, then renamed.
+
+    In a grid every column holds one class where `labels` were asked for in turn, and each image has its class below; `row_labels` stand
+    left of the rows.
+    """
     check(out, spec)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
@@ -37,7 +52,7 @@ def write(samples: np.ndarray, out: Path, spec: DataSpec, *, title: str, columns
                 np.savez(file, **arrays)
             os.replace(temporary, out)
         elif out.suffix == ".png":
-            _picture(samples, spec, title, columns).save(temporary, format="PNG")
+            _picture(samples, spec, title, columns, labels, row_labels).save(temporary, format="PNG")
             os.replace(temporary, out)
         else:
             _write_folder(samples, temporary, out)
@@ -60,10 +75,18 @@ def _write_folder(samples: np.ndarray, temporary: Path, out: Path) -> None:
     os.replace(temporary, out)
 
 
-def _picture(samples: np.ndarray, spec: DataSpec, title: str, columns: int | None) -> Any:
+def _picture(
+    samples: np.ndarray, spec: DataSpec, title: str, columns: int | None, labels: Sequence[int] | None, row_labels: Sequence[str] | None
+) -> Any:
     from ganvas.diagnostics.grids import image_grid, points_figure
 
-    return image_grid(samples, columns=columns, title=title) if spec.kind == "images" else points_figure(samples, None, title)
+    if spec.kind != "images":
+        return points_figure(samples, None, title)
+    captions = None
+    if labels:
+        captions = [spec.classes[labels[i % len(labels)]] for i in range(len(samples))]
+        columns = columns or len(labels) * max(1, round(math.sqrt(len(samples)) / len(labels)))
+    return image_grid(samples, columns=columns, row_labels=row_labels, captions=captions, title=title)
 
 
 def _is_sample(path: Path) -> bool:

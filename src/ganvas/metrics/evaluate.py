@@ -108,7 +108,7 @@ def evaluate(
         found = _of_features(of_features, real, reading, extractor, _shares(reference), seed, poll)
     _stream(streamed, reference, compared, training, poll, watcher)
     found |= {name: measure.found() for name, measure in streamed.items()}
-    about = {"split": reference.split, "count": compared, "of": len(reference), "fingerprint": reference.fingerprint}
+    about = _about(reference, compared)
     drawn = {"count": seen, "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)}
     protocol = {"features": extractor.protocol, "reference": about, "samples": drawn}
     return _joined(metrics, found, protocol, started, _classes_of(reading, extractor) if of_features else {})
@@ -207,7 +207,7 @@ def evaluate_patches(
             "by_scale": [float(f"{one:.4g}") for one in found],
             "of_the_data_to_themselves": float(f"{patches.own_distance(real, again, scales, poll=poll):.4g}"),
         },
-        "reference": {"split": reference.split, "count": read, "of": len(reference), "fingerprint": reference.fingerprint},
+        "reference": _about(reference, read),
         "samples": {"count": incoming.count, "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)},
         "diversity_of": "standard deviation of the pixels of the one image" if one_image else "the same of the reference",
     }
@@ -242,8 +242,10 @@ def evaluate_points(
     Raises `GanvasError` for points that are not finite, of another D, or fewer than 6.
     """
     started = time.perf_counter()
+    require(samples.dim() != 4, "the samples are images and the reference holds points: compare them with images (--data)")
     for name, points in (("samples", samples), ("reference points", reference)):
         require(points.dim() == 2, f"{name} of shape (N, D) are wanted, not {tuple(points.shape)}")
+        require(bool(points.isfinite().all()), f"the {name} hold NaN or infinity")
     wide = samples.shape[1] == reference.shape[1]
     require(wide, f"the samples have {samples.shape[1]} coordinates, the reference points {reference.shape[1]}")
     fake = samples[choice(len(samples), _wanted(count, len(reference)), seed)]
@@ -275,6 +277,13 @@ def _modes(points: Tensor, law: laws.Modes) -> Found:
     said = {"sigma": law.sigma, "reach": f"{REACH:g} sigma", "counts": list(counted.counts)}
     said["kl"] = "of each sample's nearest mode to equal shares, in nats"
     return Found(values, {"modes": said})
+
+
+def _about(reference: Examples, count: int) -> dict[str, Any]:
+    """What the protocol says of the reference, and of its sizes what the data's own notes say."""
+    resized = "; ".join(note.removeprefix("data: ") for note in reference.notes() if "resized (bicubic" in note)
+    facts = {"split": reference.split, "count": count, "of": len(reference), "resize": resized or "none"}
+    return facts | {"fingerprint": reference.fingerprint}
 
 
 def _wanted(count: int | None, available: int) -> int:

@@ -49,6 +49,9 @@ _MEANINGS = {
     "gan_test_worst": "that of the worst class",
     "augment": "accuracy of a classifier trained on few real images and samples",
     "augment_alone": "the same without samples",
+    "accuracy": "share of images whose class the model itself tells; 1 is best",
+    "factor_agreement": "share of samples whose category is matched with their class; 1 is best",
+    "factor_agreement_of_data": "the same of real images, as the model tells their category",
 }
 _SHOWN = 12
 

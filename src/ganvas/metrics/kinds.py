@@ -34,6 +34,8 @@ Metric = Literal[
     "gan-train",
     "gan-test",
     "augment",
+    "factors",
+    "accuracy",
 ]
 """The numbers that can be asked for.
 
@@ -57,6 +59,8 @@ intra-fd:       Frechet distance within each class; the model must take labels.
 gan-train:      accuracy on real images of a classifier trained on samples; the model must take labels.
 gan-test:       accuracy on samples of a classifier trained on real images; the model must take labels.
 augment:        accuracy of a classifier trained on few real images, alone and with samples; the model must take labels.
+accuracy:       how often the model itself tells the class of an image of the split; the model must classify.
+factors:        agreement of the model's own categories with classes, best matched; its code must have named parts.
 """
 
 DEFAULT: tuple[Metric, ...] = ("fd", "prdc", "classes")
