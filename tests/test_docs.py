@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 from ganvas.cli.list import markdown
+from ganvas.cli.main import commands, main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
+PAGES = [f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
 
 
 def test_the_first_code_block_is_demo_and_test():
@@ -42,17 +46,24 @@ def test_every_command_and_snippet_of_the_readme_runs(tmp_path, monkeypatch):
         words = shlex.split(line, comments=True)
         done = subprocess.run([sys.executable, "-m", "ganvas.cli.main", *words[1:]], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-    for snippet in blocks("python"):
-        done = subprocess.run([sys.executable, "-W", "error", "-c", snippet], cwd=tmp_path, capture_output=True, text=True)
+    snippets_run(blocks("python"), tmp_path)
+
+
+def test_every_snippet_of_the_docs_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "cache"))
+    snippets = [snippet for page in PAGES for snippet in blocks("python", page)]
+    assert snippets, "the pages in docs show how to use the package from Python"
+    snippets_run(snippets, tmp_path)
+
+
+def snippets_run(snippets, folder):
+    for snippet in snippets:
+        done = subprocess.run([sys.executable, "-W", "error", "-c", snippet], cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, f"{snippet}\n{done.stderr}"
 
 
-@pytest.mark.parametrize(
-    "name", ["train", "resume", "sample", "interpolate", "evaluate", "report", "list", "info", "data", "doctor", "demo"]
-)
+@pytest.mark.parametrize("name", sorted(commands()))
 def test_every_command_explains_itself(name, capsys):
-    from ganvas.cli.main import commands, main
-
     assert commands()[name]
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])
