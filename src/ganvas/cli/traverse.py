@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     run = load(options.run, device=options.device)
     check(options.out, run.spec)
     found = traverse(run, options.factor, rows=options.rows, steps=options.steps, seed=options.seed)
-    title, columns = f"{run.entry.card.title}: rows differ in {found.factor} alone", len(found.values)
+    title, columns = f"{run.entry.card.title}: within a row only {found.factor} changes", len(found.values)
     if options.out.suffix == ".png" and run.spec.kind == "images":
         grid = image_grid(found.samples, columns=columns, captions=found.values * options.rows, title=title)
         save_picture(grid, options.out)
