@@ -135,7 +135,7 @@ class _Session:
         watching = self.ranks.first
         attached = observers(self.path, card, self.data, examples, self.settings, self.plan, quiet=quiet) if watching else {}
         identity = {name: self.stored[name] for name in ("model", "config", "resolved")}
-        identity["run"] = {name: self.stored["run"][name] for name in ("seed", "split", "resolution", "accumulate", "compile")}
+        identity["run"] = {name: self.stored["run"].get(name) for name in ("seed", "split", "resolution", "accumulate", "compile")}
         identity["data"] = self.stored["data"]["fingerprint"]
         trainer = Trainer(
             network,

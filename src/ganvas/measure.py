@@ -179,7 +179,7 @@ def _samples(path: Path, seed: int, device: str, ranks: Ranks) -> Samples:
         averaged = "averaged weights" if run.model.average() is not None else "trained weights"
         weights = f"{run.entry.name}, {averaged}, {run.images:,} images seen"
         settings = run.settings["run"]
-        resolution, layout = settings["resolution"], settings.get("layout", "auto")
+        resolution, layout = settings.get("resolution"), settings.get("layout", "auto")
         return Samples(count=None, batches=_drawn(run, seed, ranks), resolution=resolution, layout=layout, weights=weights, run=run)
     if path.suffix == ".npz":
         array = read_array(path)

@@ -87,7 +87,7 @@ class Run:
         if source is None:
             raise GanvasError(f"{self.path}: was trained on a Dataset object; its images cannot be opened again to make samples from")
         layout = settings.get("layout", "auto")
-        return open_data(source, split=evaluation_split(source), resolution=settings["resolution"], layout=layout)
+        return open_data(source, split=evaluation_split(source), resolution=settings.get("resolution"), layout=layout)
 
     @property
     def images(self) -> int:

@@ -1,6 +1,7 @@
 """The commands as a user types them."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -230,6 +231,23 @@ def test_a_finished_run_says_so(digits_run, capsys):
     assert main(["resume", str(digits_run)]) == 0
     assert "finished" in capsys.readouterr().err
     assert (digits_run / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_resumed_wherever_it_lies_and_from_wherever(tmp_path, monkeypatch):
+    """Its data are found from another working directory, and nothing in it names its own place."""
+    (tmp_path / "pictures").mkdir()
+    for number in range(12):
+        Image.new("L", (8, 8), number * 20).save(tmp_path / "pictures" / f"{number}.png")
+    assert main(["train", "gan", "--data", "pictures", "--preset", "tiny", "--images", "64", "--save-every", "32", "--run", "r"]) == 0
+    last = "checkpoints/step-000000000008"
+    whole = {file.name: file.read_bytes() for file in (tmp_path / "r" / last).glob("*.safetensors")}
+    shutil.rmtree(tmp_path / "r" / last)
+    (tmp_path / "r" / "report.html").unlink()
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "r").rename(tmp_path / "elsewhere" / "moved")
+    monkeypatch.chdir(tmp_path / "elsewhere" / "deep")
+    assert main(["resume", "../moved"]) == 0
+    assert {file.name: file.read_bytes() for file in (tmp_path / "elsewhere" / "moved" / last).glob("*.safetensors")} == whole
 
 
 def test_evaluation_while_training_is_written_beside_the_losses(tmp_path):

@@ -3,7 +3,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ganvas.cli.main import main
@@ -65,8 +67,13 @@ def test_a_truncated_image_among_good_ones_is_named_and_the_rest_used(capsys, tm
         ("--precision", "bf", "Did you mean 'bf16'?"),
         ("--split", "train2", "train2"),
         ("--config.batch", "0", "--config.batch"),
-        ("--config.bacth", "4", "--config.batch"),
-        ("--imgaes", "4", "--images"),
+        ("--config.bacth", "4", "Did you mean '--config.batch'?"),
+        ("--config.widht", "4", "Did you mean '--config.generator-widths'?"),
+        ("--config.cost", "minimax", "Did you mean '--config.generator-cost'?"),
+        ("--config.lr_g", "1", "no option '--config.lr_g'. Did you mean '--config.lr-generator'?"),
+        ("--batch", "4", "Did you mean '--config.batch'?"),
+        ("--imgaes", "4", "Did you mean '--images'?"),
+        ("--img", "4", "Did you mean '--images'?"),
         ("--preset", "quik", "'quick'"),
     ],
 )
@@ -81,6 +88,12 @@ def test_an_unknown_model_and_command(capsys, tmp_path):
     refused(["train", "dcgna", "--data", "digits"], capsys, tmp_path, "'dcgan'")
     refused(["info", "wgan-gp"], capsys, tmp_path, "'wgan_gp'")
     refused(["trian"], capsys, tmp_path, "'train'")
+
+
+def test_a_wrong_option_is_answered_though_something_is_missing_as_well(capsys, tmp_path):
+    refused(["sample", "--cuont", "3", "run"], capsys, tmp_path, "Did you mean '--count'?", "ganvas sample --help")
+    refused(["evaluate", "run", "--jsn"], capsys, tmp_path, "Did you mean '--json'?")
+    refused(["train", "--data", "digits", "--config.width", "3"], capsys, tmp_path, "name a model")
 
 
 def test_a_number_that_is_not_known(capsys, tmp_path):
@@ -138,6 +151,32 @@ def test_one_damaged_checkpoint_is_named_and_the_one_before_used(capsys, tmp_pat
     (newest / "model.safetensors").write_bytes(b"")
     assert main(["sample", "copy", "--count", "2", "--out", "x.npz"]) == 0
     assert "WARNING" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("table", "name", "odd"), [("run", None, None), ("data", "spec", 3), ("resolved", "threads", "many")])
+def test_a_damaged_configuration(capsys, tmp_path, digits_run, table, name, odd):
+    shutil.copytree(digits_run, tmp_path / "copy")
+    config = tmp_path / "copy" / "config.json"
+    stored = json.loads(config.read_text())
+    config.write_text(json.dumps(stored | {table: odd if name is None else stored[table] | {name: odd}}))
+    for command in (["resume", "copy"], ["sample", "copy", "--out", "x.png"], ["report", "copy"]):
+        refused(command, capsys, tmp_path, "config.json", table)
+
+
+@pytest.mark.parametrize("ask", [lambda: torch.empty(10**15), lambda: np.empty(10**15)], ids=["torch", "numpy"])
+def test_more_than_memory_holds(monkeypatch, capsys, tmp_path, ask):
+    """Petabytes, which are refused before anything is taken: one line that says how much was asked for and what needs less."""
+    monkeypatch.setattr("ganvas.cli.list.main", lambda arguments: ask())
+    refused(["list"], capsys, tmp_path, "not enough memory (asked for", "--config.batch", code=1)
+
+
+def test_other_faults_of_the_house_are_not_hidden(monkeypatch):
+    def broken(arguments):
+        raise RuntimeError("a fault of the house")
+
+    monkeypatch.setattr("ganvas.cli.list.main", broken)
+    with pytest.raises(RuntimeError, match="of the house"):
+        main(["list"])
 
 
 def test_a_changed_configuration(capsys, tmp_path, digits_run):

@@ -1,5 +1,6 @@
 """Batches: values, layout, speed, and the device."""
 
+import json
 import time
 
 import numpy as np
@@ -84,3 +85,20 @@ def test_a_batch_of_64_takes_well_under_a_millisecond():
         examples.batch(rows)
         best = min(best, time.perf_counter() - began)
     assert best < 1e-3
+
+
+def test_a_description_comes_back_from_json_and_anything_else_is_named():
+    spec = DataSpec(kind="points", shape=(2,), offset=(0.0, 1.0), scale=(1.0, 2.0), views={"target": (2,)}, domains=("A", "B"))
+    stored = json.loads(json.dumps(spec.to_json()))
+    assert DataSpec.from_json(stored) == spec
+    wrong = {"kind": "sounds", "shape": [3, "x"], "views": 3, "classes": 1, "aligned": "perhaps", "scale": [None], "domains": [3]}
+    for name, odd in wrong.items():
+        with pytest.raises(GanvasError, match=rf"the description of the data: {name}"):
+            DataSpec.from_json(stored | {name: odd})
+    for shape in ([], [0], [-1], [10**30]):
+        with pytest.raises(GanvasError, match="the description of the data: shape"):
+            DataSpec.from_json(stored | {"shape": shape})
+    with pytest.raises(GanvasError, match="the description of the data: kind"):
+        DataSpec.from_json({name: value for name, value in stored.items() if name != "kind"})
+    with pytest.raises(GanvasError, match="unknown entries: sort"):
+        DataSpec.from_json(stored | {"sort": 1})

@@ -63,6 +63,11 @@ def test_tensor_files_hold_neither_time_nor_place(tmp_path):
         assert str(tmp_path).encode() not in raw
 
 
+def test_whoever_may_read_one_file_may_read_all(tmp_path):
+    path = write(tmp_path, 5).paths()[0]
+    assert len({file.stat().st_mode for file in path.iterdir()}) == 1
+
+
 def test_the_last_k_are_kept(tmp_path):
     checkpoints = write(tmp_path, 1, 2, 3, 4, 5, keep=2)
     assert [path.name for path in checkpoints.paths()] == ["step-000000000004", "step-000000000005"]

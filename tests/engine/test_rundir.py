@@ -13,7 +13,9 @@ from ganvas.engine import rundir
 from ganvas.errors import GanvasError
 from tests.engine.faults import start
 
-WHOLE = {"format": 1, "model": "m", "config": {}, "run": {}, "data": {}, "resolved": {}}
+DATA = {"source": "digits", "fingerprint": "f", "spec": {}}
+RESOLVED = {"images": 8, "device": "cpu", "bf16": False, "threads": 1, "ranks": 1}
+WHOLE = {"format": 1, "model": "m", "config": {}, "run": {}, "data": DATA, "resolved": RESOLVED}
 
 OWN = """
 import sys
@@ -120,14 +122,14 @@ def test_of_many_who_create_one_run_one_does(tmp_path):
     def create(number):
         barrier.wait()
         try:
-            rundir.create(tmp_path / "run", WHOLE | {"model": number})
+            rundir.create(tmp_path / "run", WHOLE | {"format": number})
         except GanvasError:
             return None
         return number
 
     with ThreadPoolExecutor(8) as pool:
         made = [number for number in pool.map(create, range(8)) if number is not None]
-    assert len(made) == 1 and rundir.read_config(tmp_path / "run")["model"] == made[0]
+    assert len(made) == 1 and rundir.read_config(tmp_path / "run")["format"] == made[0]
 
 
 def test_fresh_paths_are_taken_once(tmp_path):
@@ -164,6 +166,26 @@ def test_a_path_that_is_not_there_or_no_directory(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(GanvasError, match="not a run directory"):
         rundir.read_config(tmp_path / "file")
+
+
+@pytest.mark.parametrize("odd", [None, 3, "text", [], True, 1.5], ids=str)
+@pytest.mark.parametrize("name", ["model", "config", "run", "data", "resolved"])
+def test_an_entry_of_another_kind_is_named(tmp_path, name, odd):
+    if name == "model" and odd == "text":
+        odd = {}
+    (tmp_path / rundir.CONFIG).write_text(json.dumps(WHOLE | {name: odd}))
+    with pytest.raises(GanvasError, match=rf"config\.json: {name}: "):
+        rundir.read_config(tmp_path)
+
+
+@pytest.mark.parametrize(("table", "whole"), [("data", DATA), ("resolved", RESOLVED)])
+def test_every_entry_of_a_table_is_there_and_of_its_kind(tmp_path, table, whole):
+    for name in whole:
+        lacking = {other: value for other, value in whole.items() if other != name}
+        for wrong in (lacking, whole | {name: [1.5]}, whole | {name: -1}):
+            (tmp_path / rundir.CONFIG).write_text(json.dumps(WHOLE | {table: wrong}))
+            with pytest.raises(GanvasError, match=rf"config\.json: {table}\.{name}"):
+                rundir.read_config(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["3", "null", '"text"', "[" * 100_000, b"\xff\xfe"], ids=["number", "null", "text", "deep", "bytes"])

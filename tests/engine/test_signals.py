@@ -114,6 +114,24 @@ def test_a_signal_between_steps(tmp_path, number):
     goes_on_exactly(tmp_path)
 
 
+def test_a_closed_terminal_counts_as_sigterm(tmp_path):
+    busy = Busy(4, lambda: os.kill(os.getpid(), signal.SIGHUP))
+    t = trainer(plan=LONG, checkpoints=Checkpoints(tmp_path), observers={"busy": busy})
+    assert t.run() == "interrupted" and (t.step, t.signals.received) == (4, signal.SIGTERM)
+    goes_on_exactly(tmp_path)
+
+
+def test_a_run_under_nohup_outlives_its_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not signals.received
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 class Interruptible(Toy):
     """Is signalled in the middle of a step: between two critic updates."""
 

@@ -1,11 +1,12 @@
 """`ganvas`: finds the command, runs it, and turns every error of the user's into one line.
 
-Exit codes: 0 done; 1 training stopped (a non-finite update) or a check failed; 2 wrong input; 130 and 143 interrupted by SIGINT and
-SIGTERM, with a checkpoint saved.
+Exit codes: 0 done; 1 training stopped (a non-finite update, no memory) or a check failed; 2 wrong input; 130 and 143 interrupted by SIGINT
+and SIGTERM, with a checkpoint saved.
 """
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -66,11 +67,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GanvasError as error:
         print(f"ganvas: {' '.join(str(error).split())}", file=sys.stderr)
         return 1 if isinstance(error, TrainingStopped) else 2
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        print(f"ganvas: {_out_of_memory(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether the machine or its device had no memory left; torch says so in a RuntimeError."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or ("allocat" in said and "memory" in said)
+
+
+def _out_of_memory(error: Exception) -> str:
+    """What was asked for, and what needs less; checkpoints were whole before."""
+    found = re.search(r"(?:allocate|tried to allocate) ([\d.]+ \w+)", str(error))
+    asked = f" (asked for {found[1]})" if found else ""
+    return (
+        f"there is not enough memory{asked}: take a smaller --config.batch, more --accumulate, a smaller --resolution or --count; what was"
+        " saved before is whole"
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import tyro
 from ganvas import catalog
 from ganvas.cli.parse import parse
 from ganvas.engine.config import RunConfig
+from ganvas.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,8 @@ def _without_model(model: str | None, arguments: Sequence[str]) -> int:
     def options_of(options: Annotated[Options, tyro.conf.arg(name="")], run_options: Annotated[RunConfig, tyro.conf.arg(name="")]) -> None:
         return None
 
-    if model is not None and "--help" not in arguments and "-h" not in arguments:
-        catalog.card(model)  # raises for an unknown name
+    if "--help" not in arguments and "-h" not in arguments:
+        require(model is not None, "name a model: `ganvas train MODEL --data SOURCE`; `ganvas list` shows them all")
+        catalog.card(str(model))  # raises for an unknown name
     parse(options_of, arguments, "train", __doc__)
     raise AssertionError("unreachable: options without a model are an error")

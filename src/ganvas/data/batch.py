@@ -1,7 +1,7 @@
 """What a model is told about its data (`DataSpec`), and what it is handed at every step (`Batch`)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import torch
@@ -55,10 +55,20 @@ class DataSpec:
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> "DataSpec":
-        """The inverse of `to_json`; lists become tuples again."""
-        tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-        views = {name: tuple(shape) for name, shape in stored.get("views", {}).items()}
-        return DataSpec(**(tuples | {"views": views}))
+        """The inverse of `to_json`; lists become tuples again. Raises `GanvasError` for anything else, by the name of the entry."""
+        from pydantic import TypeAdapter, ValidationError
+
+        unknown = sorted(stored.keys() - {one.name for one in fields(DataSpec)})
+        require(not unknown, f"the description of the data has unknown entries: {', '.join(unknown)}")
+        try:
+            spec = TypeAdapter(DataSpec).validate_python(dict(stored))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise GanvasError(f"the description of the data: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        sizes = [*spec.shape, *(size for shape in spec.views.values() for size in shape)]
+        good = bool(spec.shape) and 0 < min(sizes) and max(sizes) < 2**31
+        require(good, f"the description of the data: shape {spec.shape} must be of numbers above 0")
+        return spec
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,11 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
+            write_json(temporary / STATE, state)
             for stem, named in tensors.items():
                 if named:
                     _write_tensors(temporary / f"{stem}.safetensors", named)
-            write_json(temporary / STATE, state)
+                    shutil.copymode(temporary / STATE, temporary / f"{stem}.safetensors")  # the library keeps others out
             files = {path.name: _facts(path) for path in sorted(temporary.iterdir())}
             write_json(temporary / MANIFEST, {"format": FORMAT, "step": step, "files": files})
             _sync(temporary)

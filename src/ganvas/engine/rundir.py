@@ -77,6 +77,9 @@ def read_config(path: Path) -> dict[str, Any]:
     missing = [name for name in ("format", "model", "config", "run", "data", "resolved") if name not in config]
     if missing:
         raise GanvasError(f"{path / CONFIG}: lacks {', '.join(missing)}")
+    from ganvas.engine import stored  # loads pydantic, which making a run does without
+
+    stored.check(config, str(path / CONFIG))
     return config
 
 

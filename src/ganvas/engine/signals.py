@@ -1,4 +1,5 @@
-"""SIGTERM and SIGINT ask a run to stop at the next safe point; a second signal stops it at once."""
+"""SIGTERM and SIGINT ask a run to stop at the next safe point; a second signal stops it at once. SIGHUP (a terminal was closed) counts as
+SIGTERM, unless it is ignored, as under nohup."""
 
 import os
 import signal
@@ -17,7 +18,7 @@ class Interrupted(Exception):
 
 @final
 class Signals:
-    """A context in which the two signals set a flag. Outside the main thread it does nothing, as Python delivers signals there."""
+    """A context in which the signals set a flag. Outside the main thread it does nothing, as Python delivers signals there."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -25,7 +26,8 @@ class Signals:
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            heard = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+            for number in (signal.SIGTERM, signal.SIGINT, *[signal.SIGHUP] * heard):
                 self._previous[number] = signal.signal(number, self._receive)  # type: ignore[assignment]
         return self
 
@@ -34,6 +36,7 @@ class Signals:
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        number = signal.SIGTERM if number == signal.SIGHUP else number
         if self.received:
             os._exit(128 + number)
         self.received = number
