@@ -1,7 +1,8 @@
 """Draw the figures of docs/theory.md and write what they measured into it: `python docs/figures/theory.py [NAME ...]`.
 
 Without names all are drawn, in about five minutes on one thread. Every number is a function of the code: the same machine and the same
-libraries give the same page and the same bytes.
+libraries give the same page and the same bytes. A picture names the code that drew it, and tests/theory/test_page.py fails where that code
+has changed since.
 """
 
 import re

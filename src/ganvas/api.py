@@ -131,7 +131,7 @@ class _Session:
             return self._run(network, examples, quiet=quiet, resume=resume)
 
     def _run(self, network: GenerativeModel, examples: Examples, *, quiet: bool, resume: bool) -> Run:
-        card = self.entry.card
+        card = replace(self.entry.card, conditions=network.conditions(self.entry.card.conditions))
         watching = self.ranks.first
         attached = observers(self.path, card, self.data, examples, self.settings, self.plan, quiet=quiet) if watching else {}
         identity = {name: self.stored[name] for name in ("model", "config", "resolved")}

@@ -19,7 +19,7 @@ from ganvas.engine.ranks import Ranks
 from ganvas.engine.rundir import CONFIG
 from ganvas.errors import GanvasError, require
 from ganvas.metrics.choosing import Comparison, choose
-from ganvas.metrics.evaluate import ALONE, COUNT, OF_POINTS, evaluate_points
+from ganvas.metrics.evaluate import ALONE, COUNT, OF_POINTS, about, evaluate_points
 from ganvas.metrics.evaluation import Evaluation
 from ganvas.metrics.extractor import Extractor
 from ganvas.metrics.kinds import DEFAULT, Kind, Metric
@@ -128,9 +128,9 @@ def _comparison(
 def _of_model(name: Metric, setting: Setting, weights: str) -> Evaluation:
     found = OF_MODELS[name](setting)
     facts = {} if setting.extractor is None else {"features": setting.extractor.protocol}
-    reference = {"split": setting.reference.split, "of": len(setting.reference), "fingerprint": setting.reference.fingerprint}
-    about = {"reference": reference, "samples": {"seed": setting.seed, "weights": weights}}
-    return Evaluation(values=found.values, protocol={**facts, **about, **found.protocol})
+    whole = about(setting.reference, len(setting.reference))  # where fewer are looked at, or samples are made, a number says how many
+    said = {"reference": whole, "samples": {"seed": setting.seed, "weights": weights}}
+    return Evaluation(values=found.values, protocol={**facts, **said, **found.protocol})
 
 
 def _together(parts: Sequence[Evaluation], names: Sequence[Metric], seconds: float) -> Evaluation:

@@ -2,28 +2,35 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import final
 
 import torch
+from torch import Tensor
 
+from ganvas.data.batch import Batch
 from ganvas.data.examples import Examples, MemoryImages
 from ganvas.data.progress import Progress
-from ganvas.engine.capabilities import Classify, Encode, Factors, Latent, LogProbability
+from ganvas.engine.capabilities import Classify, Encode, Factors, Latent, LogProbability, Unnormalised
+from ganvas.engine.config import from_json
 from ganvas.engine.devices import find
-from ganvas.engine.draws import SampleDraws
+from ganvas.engine.draws import Draws, SampleDraws, key
 from ganvas.errors import GanvasError, require
 from ganvas.metrics import conditional
 from ganvas.metrics.agreement import Agreement, agreement
+from ganvas.metrics.codes import nearest_accuracy
 from ganvas.metrics.extractor import ClassifierExtractor, Extractor
-from ganvas.metrics.incoming import BATCH
+from ganvas.metrics.incoming import BATCH, choice
 from ganvas.metrics.kinds import Metric
 from ganvas.metrics.likelihood import likelihood
 from ganvas.metrics.measures import Found
 from ganvas.metrics.path_length import EPSILON, path_length
 from ganvas.metrics.similarity import psnr, ssim
-from ganvas.run import Run
+from ganvas.run import Run, build
 
 RECONSTRUCTED = 1_000
 """Test images that go through codes and back."""
+KNOWN = 5_000
+"""Training images among whose codes the nearest is looked for."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +89,35 @@ def perceptual_path_length(s: Setting) -> Found:
     return Found({"ppl": found.length}, {"ppl": said})
 
 
+@final
+@dataclass(frozen=True)
+class _Normalised(LogProbability):
+    """A model whose constant has been estimated."""
+
+    model: Unnormalised
+    log_z: float
+    said: str
+
+    def log_probability(self, batch: Batch, rng: Draws) -> Tensor:
+        return -self.model.energy(batch, rng) - self.log_z
+
+    @property
+    def measured(self) -> str:
+        return self.said
+
+
 def negative_log_likelihood(s: Setting) -> Found:
     model = s.run.model
     if not isinstance(model, LogProbability):
         raise GanvasError(f"--metrics nll: {s.title} gives no likelihood (it is implicit): `ganvas list` shows what each model can do")
-    found = likelihood(model, s.reference, seed=s.seed, device=find(s.run.device), poll=s.poll, progress=s.progress)
-    values = {"nll_nats": found.nats, "nll_error": found.error, "bits_per_dim": found.bits_per_dim}
+    device, constant = find(s.run.device), dict[str, float]()
+    known: LogProbability = model
+    if isinstance(model, Unnormalised):  # one estimate for all examples
+        with torch.no_grad():
+            log_z, error = model.log_partition(SampleDraws(s.seed, device=device))
+        known, constant = _Normalised(model, log_z, model.measured), {"log_z": log_z, "log_z_error": error}
+    found = likelihood(known, s.reference, seed=s.seed, device=device, poll=s.poll, progress=s.progress)
+    values = {"nll_nats": found.nats, "nll_error": found.error} | constant | {"bits_per_dim": found.bits_per_dim}
     return Found(values, {"nll": f"{model.measured}; split {s.reference.split}, {found.count:,} examples"})
 
 
@@ -107,6 +137,55 @@ def reconstruction(s: Setting) -> Found:
         likeness.append(ssim(back, batch.images))
     values = {"psnr": float(torch.cat(decibels).clamp(max=100).mean()), "ssim": float(torch.cat(likeness).mean())}
     return Found(values, {"reconstruction": f"split {s.reference.split}, the first {count:,} images"})
+
+
+@torch.no_grad()
+def codes(s: Setting) -> Found:
+    """Classes in code space: of the nearest code, of an encoder that has learned nothing, and of what is decoded."""
+    model, device = s.run.model, find(s.run.device)
+    if not isinstance(model, Encode):
+        raise GanvasError(f"--metrics codes: {s.title} does not map data to codes: `ganvas list` shows what each model can do")
+    require(len(s.reference.spec.classes) >= 2, "--metrics codes: needs data with labels of at least 2 classes")
+    require(s.training is not s.reference, "--metrics codes: needs a training split beside the one that is asked about")
+    known, asked = choice(len(s.training), KNOWN, 0), torch.arange(len(s.reference))
+    there, labels = _encoded(model, s.training, known, device, s.poll)
+    here, truth = _encoded(model, s.reference, asked, device, s.poll)
+    values = {"code_1nn": nearest_accuracy(there, labels, here, truth, poll=s.poll)}
+    fresh = untrained(s.run).to(device)
+    assert isinstance(fresh, Encode)
+    start = [_encoded(fresh, examples, rows, device, s.poll)[0] for examples, rows in ((s.training, known), (s.reference, asked))]
+    values["code_1nn_untrained"] = nearest_accuracy(start[0], labels, start[1], truth, poll=s.poll)
+    said = (
+        f"nearest of {len(known):,} training codes, split {s.reference.split}, {len(asked):,} images; untrained: first weights of the run"
+    )
+    if isinstance(model, Latent) and isinstance(s.extractor, ClassifierExtractor):
+        seen = []
+        for part in here.split(BATCH):
+            s.poll()
+            seen.append(s.extractor.probabilities(model.decode(part.to(device)).float().clamp(-1, 1)).argmax(dim=1))
+        values["class_kept"] = float((torch.cat(seen) == truth).float().mean())
+        said += "; kept: the classifier of the data finds the image's label in what is decoded"
+    return Found(values, {"codes": said})
+
+
+def _encoded(model: Encode, examples: Examples, rows: Tensor, device: torch.device, poll: Callable[[], None]) -> tuple[Tensor, Tensor]:
+    """Codes (N, Z) and labels (N,) of the examples numbered `rows`, on the processor."""
+    there, found, labels = examples.to(device), [], []
+    for part in rows.split(BATCH):
+        poll()
+        batch = there.batch(part)
+        found.append(model.encode(batch).float().cpu())
+        labels.append(batch.labels.cpu())
+    return torch.cat(found), torch.cat(labels)
+
+
+def untrained(run: Run) -> torch.nn.Module:
+    """The model of a run with the weights it started from; the caller's random state stays as it is."""
+    config = from_json(run.entry.config, run.settings["config"], str(run.path))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(key("weights", run.settings["run"]["seed"]))
+        model = build(run.entry, config, run.spec)
+    return model.eval().requires_grad_(False)
 
 
 def intra_class(s: Setting) -> Found:
@@ -200,6 +279,7 @@ OF_MODELS: Mapping[Metric, Callable[[Setting], Found]] = {
     "ppl": perceptual_path_length,
     "nll": negative_log_likelihood,
     "reconstruction": reconstruction,
+    "codes": codes,
     "intra-fd": intra_class,
     "gan-train": gan_train,
     "gan-test": gan_test,

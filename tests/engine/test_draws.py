@@ -98,3 +98,12 @@ def test_the_global_generator_stands_still():
     StepDraws(1, 0, 1, CPU).normal(3, 2)
     SampleDraws(1).uniform(3, 2)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_places_number_the_rows_of_the_whole_draw():
+    parts = [StepDraws(0, part, 3, CPU).places(2).tolist() for part in range(3)]
+    assert parts == [[0, 1], [2, 3], [4, 5]]
+    assert SampleDraws(0, 5).places(3).tolist() == [5, 6, 7] and SampleDraws(0, indices=[9, 2, 4]).places(2).tolist() == [9, 2]
+    rng, other = StepDraws(0, 0, 1, CPU), StepDraws(0, 0, 1, CPU)
+    rng.places(4)
+    assert torch.equal(rng.uniform(4), other.uniform(4)), "nothing is drawn"

@@ -16,6 +16,13 @@ def test_by_hand():
     assert found.divergence == pytest.approx(0.5 * math.log(2))
 
 
+def test_the_divergence_is_from_the_shares_of_the_data():
+    # 3/4 and 1/4 against 1/4 and 3/4: 3/4 log 3 - 1/4 log 3. The data's own shares are at no divergence, however uneven.
+    uneven = torch.tensor([0.25, 0.75])
+    assert class_modes(torch.tensor([0, 0, 0, 1]), uneven).divergence == pytest.approx(0.5 * math.log(3))
+    assert class_modes(torch.tensor([0, 1, 1, 1]), uneven).divergence == pytest.approx(0.0, abs=1e-9)
+
+
 def test_one_class_of_a_thousand_and_all():
     even = torch.full((1000,), 0.001)
     assert class_modes(torch.zeros(50, dtype=torch.int64), even).divergence == pytest.approx(math.log(1000), rel=1e-6)

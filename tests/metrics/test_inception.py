@@ -5,9 +5,11 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 import torch
 
+from ganvas.cli.main import main
 from ganvas.data.progress import Silent
 from ganvas.errors import GanvasError
 from ganvas.metrics import inception as home
@@ -98,11 +100,17 @@ def test_a_damaged_file_is_refused(weights, monkeypatch, tmp_path):
     path = tmp_path / "w.pth"
     path.write_bytes((weights[0] / home.FILE).read_bytes()[:-1] + b"x")
     monkeypatch.setenv(home.VARIABLE, str(path))
-    with pytest.raises(GanvasError, match="damaged or another file"):
+    with pytest.raises(GanvasError, match="damaged or another file .*: let GANVAS_INCEPTION name the file of http") as caught:
         inception()
+    assert "remove" not in str(caught.value)  # the file is the user's
     monkeypatch.setenv(home.VARIABLE, str(tmp_path / "none.pth"))
     with pytest.raises(GanvasError, match="there is no such file"):
         inception()
+    monkeypatch.delenv(home.VARIABLE)
+    (tmp_path / "inception").mkdir()
+    path.rename(tmp_path / "inception" / home.FILE)
+    with pytest.raises(GanvasError, match="damaged or another file .*: remove it, and it is fetched again"):
+        inception(cache=tmp_path)
 
 
 def test_what_is_no_state_is_refused(monkeypatch, tmp_path):
@@ -115,10 +123,21 @@ def test_what_is_no_state_is_refused(monkeypatch, tmp_path):
 
 
 def test_without_a_network_it_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.delenv(home.VARIABLE, raising=False)
     monkeypatch.setattr(home, "URL", "http://127.0.0.1:9/weights.pth")
     with pytest.raises(GanvasError, match=r"cannot be fetched .*put it at .*or name it in GANVAS_INCEPTION"):
         inception(cache=tmp_path)
     assert not list(tmp_path.rglob("*.*"))
+
+
+def test_the_command_says_so_and_ends_with_an_error(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv(home.VARIABLE, raising=False)
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(home, "URL", "http://127.0.0.1:9/weights.pth")
+    np.savez(tmp_path / "some.npz", images=np.zeros((8, 8, 8, 1), dtype=np.uint8))
+    assert main(["evaluate", str(tmp_path / "some.npz"), "--data", "digits", "--features", "inception"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "fetch http://127.0.0.1:9/weights.pth where there is a network, and put it at" in said.err
 
 
 def test_another_file_is_not_kept(served, tmp_path):

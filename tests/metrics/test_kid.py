@@ -6,6 +6,7 @@ from torchmetrics.image.kid import poly_mmd
 
 from ganvas.errors import GanvasError
 from ganvas.metrics.kid import kernel_inception_distance, polynomial_distance
+from tests.metrics.conftest import all_images
 
 
 def normal(*shape, seed=0):
@@ -48,6 +49,18 @@ def test_unbiased_on_halves_of_one_law():
     error = float(found.std() / 20)
     assert abs(float(found.mean())) < 3 * error
     assert (found < 0).any() and (found > 0).any()
+
+
+def test_unbiased_on_halves_of_the_real_data(held_out, extractor):
+    """Of two random halves of one set pairs within and across are drawn alike, so that the mean over halvings is exactly 0."""
+    features = extractor.features(all_images(held_out)).double()
+    generator = torch.Generator().manual_seed(0)
+    halves = [torch.randperm(len(features), generator=generator)[:240].split(120) for _ in range(400)]
+    found = torch.stack([polynomial_distance(features[a], features[b]) for a, b in halves])
+    assert abs(float(found.mean())) < 3 * float(found.std()) / 20
+    assert (found < 0).any() and (found > 0).any()
+    whole = [kernel_inception_distance(features[::2], features[1::2], size=100, seed=seed) for seed in range(3)]
+    assert all(abs(one.distance) < one.deviation for one in whole)
 
 
 def test_it_tells_laws_apart_and_is_symmetric():

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ganvas.data.batch import DataSpec
 from ganvas.data.examples import About, MemoryImages
 from ganvas.errors import GanvasError
 from ganvas.metrics.evaluate import evaluate
@@ -82,6 +83,23 @@ def test_noise(good, measured, real):
     assert values["spectrum"] > good["spectrum"] + 0.03
     assert values["copying"] < 0.3
     assert values["parzen"] < good["parzen"]
+
+
+@pytest.mark.parametrize("level", [77, 0])
+def test_data_and_samples_of_one_colour_have_numbers(tmp_path, level):
+    """No variance anywhere: no distance between equal sets, no neighbourhood, no pair that is not a duplicate."""
+    spec = DataSpec(kind="images", shape=(1, 16, 16))
+    flat, training = (
+        MemoryImages(About(spec=spec, split=name), torch.full((150, 16, 16, 1), level, dtype=torch.uint8), None) for name in "ab"
+    )
+    metrics = ("fd", "kid", "prdc", *STREAMED)
+    same = torch.full((150, 1, 16, 16), level / 127.5 - 1)
+    values = evaluate(same, flat, PixelExtractor(), metrics=metrics, training=training, cache=tmp_path).values
+    zero = ("fd", "kid", "kid_deviation", "precision", "recall", "density", "coverage", "swd", "spectrum")
+    assert {name: values[name] for name in zero} == pytest.approx(dict.fromkeys(zero, 0.0), abs=1e-9)
+    assert values["ms_ssim"] == values["ms_ssim_of_data"] == values["support"] == values["support_of_data"] == values["copies"] == 1.0
+    other = evaluate(same * 0.5 + 0.2, flat, PixelExtractor(), metrics=metrics, training=training, cache=tmp_path).values
+    assert all(torch.tensor(list(other.values())).isfinite()) and other["fd"] > 1 and other["copies"] == 0
 
 
 def test_only_what_is_asked_for_is_computed(digits, held_out, extractor, tmp_path):

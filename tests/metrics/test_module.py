@@ -43,6 +43,30 @@ def test_the_hash_follows_weights_name_and_code():
     assert ModuleExtractor(Means(), "a").hash in hashes
 
 
+class Scaled(nn.Module):
+    """Holds what decides its output in every way a module can."""
+
+    def __init__(self, *, number=1.0, pair=(1.0, 2.0), unregistered=1.0, unsaved=1.0):
+        super().__init__()
+        self.number, self.pair, self._unregistered = number, pair, {"weight": torch.tensor([unregistered])}
+        self.register_buffer("unsaved", torch.tensor(unsaved), persistent=False)
+
+    def forward(self, x):
+        return self.number * self.pair[0] * self._unregistered["weight"] * self.unsaved * x.flatten(1)
+
+
+def test_the_hash_follows_what_is_held_beside_weights(digits, held_out, tmp_path):
+    """Otherwise features of the reference that another module of that name and class left behind would be taken for this one's."""
+    changes = ({"number": 2.0}, {"pair": (2.0, 2.0)}, {"unregistered": 2.0}, {"unsaved": 2.0})
+    modules = [Scaled(), *(Scaled(**change) for change in changes), nn.AvgPool2d(2), nn.AvgPool2d(4), nn.MaxPool2d(2)]
+    assert len({ModuleExtractor(module, "a").hash for module in modules}) == len(modules)
+    assert ModuleExtractor(Scaled(), "a").hash == ModuleExtractor(Scaled(), "a").hash
+    images = all_images(held_out)
+    for module in modules[:5]:  # the reference is the samples, so that features of another module would be far from theirs
+        found = evaluate(images, held_out, ModuleExtractor(module, "a"), metrics=("fd",), cache=tmp_path)
+        assert found.values["fd"] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_what_is_no_feature_is_refused(digits):
     with pytest.raises(GanvasError, match=r"features \(N, D\) of 9 images are wanted, \(\) came"):
         ModuleExtractor(Wrong(), "wrong").features(all_images(digits)[:9])

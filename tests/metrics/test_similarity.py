@@ -42,6 +42,14 @@ def test_ms_ssim_equals_torchmetrics():
     torch.testing.assert_close(ms_ssim(smooth, other), theirs, rtol=0.02, atol=0)  # theirs counts mirrored borders too
 
 
+@pytest.mark.parametrize(("side", "exponent"), [(176, 0.1333), (32, 0.2856 / (0.0448 + 0.2856)), (8, 1.0)])
+def test_the_mean_counts_at_the_coarsest_scale_alone(side, exponent):
+    """Of two flat images contrast and structure are equal, so only the mean's term is left, with the exponent of the last scale."""
+    a, b = torch.full((1, 1, side, side), 0.3), torch.full((1, 1, side, side), 0.5)
+    luminance = (2 * 0.3 * 0.5 + 0.0004) / (0.3**2 + 0.5**2 + 0.0004)
+    assert float(ms_ssim(a, b)) == pytest.approx(luminance**exponent, rel=1e-5)
+
+
 def test_an_image_is_like_itself_and_the_order_of_a_pair_does_not_matter():
     a, b = images(2, 3, 32, 32), images(2, 3, 32, 32, seed=1)
     torch.testing.assert_close(ssim(a, a), torch.ones(2, dtype=torch.float64))

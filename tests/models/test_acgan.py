@@ -206,9 +206,30 @@ def test_the_paper_preset_is_the_cifar_network_of_appendix_a():
         assert phase.optimizer.settings(clock) == {"lr": 2e-4} and phase.repeat == 1
 
 
-def test_the_guard_of_quick():
+def test_the_guards():
+    """`guarded` has the weights of the code of arXiv:1704.00028 and is the paper's in all else; `quick` lets the generator hear more."""
+    c = PRESETS["guarded"]
+    assert (c.class_weight_discriminator, c.class_weight_generator, c.classify_fakes) == (1.0, 0.1, False)
+    assert replace(c, class_weight_generator=1.0, classify_fakes=True) == PRESETS["paper"]
     c = PRESETS["quick"]
     assert (c.class_weight_discriminator, c.class_weight_generator, c.classify_fakes) == (1.0, 0.5, False)
+
+
+def test_the_guarded_losses_by_hand(step_for, pictures_of):
+    a, told = 0.8, [1.0, 0.0, -1.0]
+    c = PRESETS["guarded"]
+    guard = {name: getattr(c, name) for name in ("class_weight_discriminator", "class_weight_generator", "classify_fakes")}
+    model = constant(ACGAN(replace(TINY, **guard), spec(1, 8, 8)), a, told)
+    x, y = pictures_of(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    total = math.log(math.exp(1) + 1 + math.exp(-1))
+    discriminator, generator = (loss(step_for(x, labels=y)).terms for loss in (model.discriminator_loss, model.generator_loss))
+    assert set(discriminator) == {"value", "class of reals"}
+    mean = float(sum(term.detach().mean() for term in discriminator.values()))
+    assert mean == pytest.approx(sp(-a) + sp(a) + total)  # the mean class logit is 0
+    nats = torch.tensor([total - 1, total, total + 1])
+    rng = step_for(x, labels=y).rng
+    _, of = model.draw(6, rng), labels.drawn(6, 3, rng)
+    torch.testing.assert_close(generator["class"], 0.1 * nats[of])
 
 
 @pytest.mark.parametrize(

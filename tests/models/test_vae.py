@@ -108,6 +108,76 @@ def test_with_any_other_posterior_it_is_lower_and_more_draws_tighten_it():
     assert (tighter > elbo + 0.03).all() and (tighter < likelihood + 0.01).all()
 
 
+class Cubature:
+    """Draws +-sqrt(Z) e_j in turn: their mean over 2 Z rows is the exact expectation of anything quadratic in eps ~ N(0, I)."""
+
+    def normal(self, n, size):
+        points = math.sqrt(size) * torch.cat([torch.eye(size), -torch.eye(size)]).double()
+        return points.repeat(n // len(points), 1)
+
+
+def exact_bound(model, x, step_for):
+    """The ELBO (N,) of x by the model's own loss, without noise: log p(x|z) of a linear decoder is quadratic in eps."""
+    step = replace(step_for(x.repeat_interleave(4, 0)), rng=Cubature())
+    terms = model.loss(step).terms
+    return -(terms["reconstruction"] + terms["kl"]).view(len(x), 4).mean(1)
+
+
+def test_the_bound_falls_short_by_the_distance_of_the_encoder_from_the_posterior(step_for):
+    """log p(x) - ELBO = KL(q(z|x) || p(z|x)), whatever the encoder: never below 0, and 0 for the exact posterior."""
+    model, exact = linear_gaussian(perfect=True)
+    x = exact.sample((6,))
+    posterior = torch.distributions.Normal(*_of(model, x))
+    torch.testing.assert_close(exact_bound(model, x, step_for), exact.log_prob(x), rtol=1e-12, atol=1e-12)
+    generator = torch.Generator().manual_seed(0)
+    for size in (0.01, 0.1, 0.5, 1.0):
+        other, _ = linear_gaussian(perfect=True)
+        with torch.no_grad():
+            for parameter in other.encoder.parameters():
+                parameter += size * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        gap = exact.log_prob(x) - exact_bound(other, x, step_for)
+        distance = torch.distributions.kl_divergence(torch.distributions.Normal(*_of(other, x)), posterior).sum(1)
+        assert (gap > 0).all()
+        torch.testing.assert_close(gap, distance, rtol=1e-9, atol=1e-12)
+
+
+def _of(model, x):
+    """Mean and deviation of q(z|x), detached."""
+    mean, log_variance = model.encoder(x).detach().chunk(2, 1)
+    return mean, (0.5 * log_variance).exp()
+
+
+def test_an_encoder_that_is_trained_reaches_the_likelihood(step_for):
+    """Only the encoder moves, from far away: the bound climbs to log p(x) and no further."""
+    model, exact = linear_gaussian(perfect=False)
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.mul_(0.1)
+    x = exact.sample((64,))
+    target, optimizer, before = exact.log_prob(x).mean(), torch.optim.Adam(model.encoder.parameters(), lr=0.05), math.inf
+    for _ in range(400):
+        gap = target - exact_bound(model, x, step_for).mean()
+        assert gap > -1e-9
+        optimizer.zero_grad()
+        gap.backward()
+        optimizer.step()
+        before = min(before, float(gap.detach()))
+    assert before < 1e-3
+
+
+def test_more_draws_come_nearer_to_the_likelihood_from_below():
+    """The importance-weighted bounds L_1 <= L_5 <= L_50 <= log p(x) (Burda et al. 2015, theorem 1)."""
+    model, exact = linear_gaussian(perfect=False)
+    x = exact.sample((1,)).expand(4000, -1)
+    bounds = []
+    for draws in (1, 5, 50):
+        model.config = replace(model.config, bound_samples=draws)
+        bounds.append(float(model.log_probability(Batch({"points": x}), rng(draws)).mean().detach()))
+    likelihood = float(exact.log_prob(x[0]))
+    assert bounds[0] < bounds[1] < bounds[2] < likelihood + 1e-3
+    assert likelihood - bounds[2] < 0.1 * (likelihood - bounds[0])
+
+
 def test_the_loss_is_minus_the_bound_with_the_kl_in_closed_form(step_for):
     model, exact = linear_gaussian(perfect=False)
     x = exact.sample((3,)).repeat_interleave(40_000, 0)
@@ -178,6 +248,33 @@ def test_the_warm_up_weighs_the_kl_term_alone(step_for, pictures_of):
     torch.testing.assert_close(half.watch["elbo"], full.watch["elbo"])
 
 
+def test_beta_weighs_the_kl_term_alone(step_for, pictures_of):
+    picture, found = pictures_of(8, 1, 8, 8), []
+    for beta in (1.0, 4.0, 0.0):
+        torch.manual_seed(0)
+        found.append(VAE(replace(TINY, beta=beta, kl_warmup=0.5), DIGITS).loss(step_for(picture, step=25, budget=800)))
+    torch.testing.assert_close(found[1].terms["kl"], 4 * found[0].terms["kl"])
+    assert not found[2].terms["kl"].any()
+    for other in found[1:]:
+        torch.testing.assert_close(other.terms["reconstruction"], found[0].terms["reconstruction"])
+        torch.testing.assert_close(other.watch["elbo"], found[0].watch["elbo"])  # the bound itself has no weight
+
+
+def test_the_bound_is_of_images_binarised_as_the_configuration_says():
+    """A decoder that answers y = sigma(1) everywhere: log p(x) = (white pixels) 1 - 64 log(1 + e), whatever the code."""
+    for how in ("threshold", "draw"):
+        model = VAE(replace(TINY, bound_binarise=how, bound_samples=4), DIGITS)
+        torch.nn.init.zeros_(model.decoder.layers[-1].weight)
+        torch.nn.init.ones_(model.decoder.layers[-1].bias)
+        torch.nn.init.zeros_(model.encoder.layers[-1].weight)
+        torch.nn.init.zeros_(model.encoder.layers[-1].bias)
+        grey = torch.full((2000, 1, 8, 8), -0.5)  # probability 1/4 of white, and below one half
+        white = model.log_probability(images(grey), rng()).detach() + 64 * math.log(1 + math.e)
+        torch.testing.assert_close(white, white.round(), rtol=0, atol=1e-3)
+        assert float(white.mean()) == pytest.approx(16.0 if how == "draw" else 0.0, abs=0.3)
+        assert model.measured.endswith("at random" if how == "draw" else "at one half")
+
+
 def test_encoding_gives_the_posterior_mean(pictures_of):
     model = VAE(TINY, DIGITS)
     picture = pictures_of(6, 1, 8, 8)
@@ -209,6 +306,7 @@ def test_betas_ask_for_adam():
     [
         ({"z": 0}, "--config.z must be a whole number of at least 1, not 0"),
         ({"sigma": 0.0}, "--config.sigma must be above 0, not 0.0"),
+        ({"beta": -1.0}, "--config.beta must be at least 0, not -1.0"),
         ({"kl_warmup": 1.5}, "--config.kl_warmup must be at least 0 and at most 1, not 1.5"),
         ({"bound_samples": 0}, "--config.bound_samples must be a whole number of at least 1, not 0"),
     ],

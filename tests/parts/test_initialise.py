@@ -24,3 +24,10 @@ def test_other_layers_are_left_alone():
     norm = nn.GroupNorm(2, 4)
     gaussian(nn.Sequential(norm, nn.ReLU()), 0.02)
     assert torch.equal(norm.weight.detach(), torch.ones(4))
+
+
+def test_normalisation_without_gain_has_nothing_to_be_drawn():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(50, 40), nn.BatchNorm1d(40, affine=False), nn.BatchNorm1d(40))
+    gaussian(network, 0.1)
+    assert network[1].weight is None and float(network[2].weight.detach().std()) > 0

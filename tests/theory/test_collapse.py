@@ -69,3 +69,12 @@ def test_a_generator_too_fast_for_its_discriminator_loses_digits():
     (collapsed,) = drawn_digits(DIGITS[2], [180])
     assert variety(collapsed) < variety(data.batch(torch.arange(len(data))).images) / 3
     assert int((shares_of(nearest_class()(collapsed)) > 0.02).sum()) <= 3
+
+
+def test_a_discriminator_too_narrow_for_its_generator_loses_some_digits_and_not_their_variety():
+    """Partial collapse: digits are missing or rare while others are drawn in many shapes, so that a grid alone would not tell."""
+    data = open_data("digits", split="test")
+    (partial,) = drawn_digits(DIGITS[1], [480])
+    assert variety(partial) > 0.6 * variety(data.batch(torch.arange(len(data))).images)
+    found = int((shares_of(nearest_class()(partial)) > 0.02).sum())
+    assert 4 <= found <= 9

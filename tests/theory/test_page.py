@@ -1,11 +1,14 @@
 """docs/theory.md itself: its figures, the tests it names, and the numbers that can be computed in a moment."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 from docs.figures import theory
+from docs.figures.drawing import MADE_BY, digest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = theory.PAGE.read_text(encoding="utf-8")
@@ -18,6 +21,13 @@ def test_every_figure_is_shown_once_and_is_small():
     assert set(pictures) == set(theory.FIGURES)
     for path in pictures.values():
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and path.stat().st_size < 120_000
+
+
+@pytest.mark.parametrize("name", theory.FIGURES)
+def test_every_figure_was_drawn_by_the_code_as_it_is(name):
+    with Image.open(theory.HERE / f"{name}.png") as picture:
+        said = picture.info.get(MADE_BY)
+    assert said == digest(inspect.getfile(theory.FIGURES[name])), f"the code has changed: python docs/figures/theory.py {name}"
 
 
 def test_every_section_names_tests_that_exist():

@@ -47,6 +47,18 @@ class LogProbability(ABC):
         """What the number is and what is done to an image before: 'exact, of images binarised at random'."""
 
 
+class Unnormalised(ABC):
+    """The probability is known up to a constant Z, which is estimated once for all examples: log p(x) = -energy(x) - log Z."""
+
+    @abstractmethod
+    def energy(self, batch: Batch, rng: Draws) -> Tensor:
+        """-log of the unnormalised probability (B,), in nats."""
+
+    @abstractmethod
+    def log_partition(self, rng: Draws) -> tuple[float, float]:
+        """An estimate of log Z and its standard error."""
+
+
 class Classify(ABC):
     """Data are told apart by class."""
 

@@ -129,6 +129,10 @@ class GenerativeModel(nn.Module, ABC):
         Called without gradient and in evaluation mode, on the averaged weights where the game has an average.
         """
 
+    def conditions(self, listed: tuple[str, ...]) -> tuple[str, ...]:
+        """Of the conditions that the card lists, those that samples can be asked for as this model is configured and for its data."""
+        return listed
+
     def average(self) -> Average | None:
         """The exponential moving average to sample from; None samples from the trained weights."""
         return None

@@ -40,6 +40,10 @@ class Draws(ABC):
         """(n, *shape) int64, uniform over 0 .. high - 1."""
         return self._rows(n, shape, lambda size, g: torch.randint(high, size, generator=g, device=g.device))
 
+    @abstractmethod
+    def places(self, n: int) -> Tensor:
+        """(n,) int64: the numbers of these rows in the whole draw. What a model keeps for each row of its batch is kept by them."""
+
 
 @final
 class StepDraws(Draws):
@@ -52,6 +56,9 @@ class StepDraws(Draws):
     def _rows(self, n: int, shape: tuple[int, ...], fill: Fill) -> Tensor:
         drawn = fill((n * self._parts, *shape), self._generator)
         return drawn[self._part * n : (self._part + 1) * n]
+
+    def places(self, n: int) -> Tensor:
+        return torch.arange(self._part * n, (self._part + 1) * n, device=self._generator.device)
 
 
 @final
@@ -71,3 +78,7 @@ class SampleDraws(Draws):
         rows = [fill(shape, generator.manual_seed(key("sample", self._seed, index, self._calls))) for index in indices[:n]]
         self._calls += 1
         return torch.stack(rows).to(self._device) if rows else fill((0, *shape), generator).to(self._device)
+
+    def places(self, n: int) -> Tensor:
+        indices = self._indices if self._indices is not None else range(self._start, self._start + n)
+        return torch.tensor(indices[:n], dtype=torch.int64, device=self._device)

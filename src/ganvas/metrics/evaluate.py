@@ -108,9 +108,9 @@ def evaluate(
         found = _of_features(of_features, real, reading, extractor, _shares(reference), seed, poll)
     _stream(streamed, reference, compared, training, poll, watcher)
     found |= {name: measure.found() for name, measure in streamed.items()}
-    about = _about(reference, compared)
+    compared_with = about(reference, compared)
     drawn = {"count": seen, "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)}
-    protocol = {"features": extractor.protocol, "reference": about, "samples": drawn}
+    protocol = {"features": extractor.protocol, "reference": compared_with, "samples": drawn}
     return _joined(metrics, found, protocol, started, _classes_of(reading, extractor) if of_features else {})
 
 
@@ -207,7 +207,7 @@ def evaluate_patches(
             "by_scale": [float(f"{one:.4g}") for one in found],
             "of_the_data_to_themselves": float(f"{patches.own_distance(real, again, scales, poll=poll):.4g}"),
         },
-        "reference": _about(reference, read),
+        "reference": about(reference, read),
         "samples": {"count": incoming.count, "seed": seed, "weights": weights, "changes": "; ".join(incoming.changes)},
         "diversity_of": "standard deviation of the pixels of the one image" if one_image else "the same of the reference",
     }
@@ -279,7 +279,7 @@ def _modes(points: Tensor, law: laws.Modes) -> Found:
     return Found(values, {"modes": said})
 
 
-def _about(reference: Examples, count: int) -> dict[str, Any]:
+def about(reference: Examples, count: int) -> dict[str, Any]:
     """What the protocol says of the reference, and of its sizes what the data's own notes say."""
     resized = "; ".join(note.removeprefix("data: ") for note in reference.notes() if "resized (bicubic" in note)
     facts = {"split": reference.split, "count": count, "of": len(reference), "resize": resized or "none"}

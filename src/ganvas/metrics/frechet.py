@@ -2,7 +2,7 @@
 
     d^2 = |m_a - m_b|^2 + Tr(C_a + C_b - 2 (C_a C_b)^(1/2))
 
-Reported as `fd`. "FID" is this formula on one fixed Inception network, so it is not the name of any number made here.
+Reported as `fd`. "FID" is this formula on one fixed Inception network, so it is called `fid` on the features of that network alone.
 """
 
 import torch

@@ -142,8 +142,10 @@ def _checked(path: Path) -> str:
     """The SHA-256 sum of the weights' file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    right = digest.startswith(DIGEST)
-    require(right, f"{path}: is damaged or another file (SHA-256 {digest[:16]}..., wanted {DIGEST}...): remove it, and it is fetched again")
+    wrong = f"{path}: is damaged or another file (SHA-256 {digest[:16]}..., wanted {DIGEST}...)"
+    # A file of our own may go; one that somebody named is theirs.
+    todo = f"let {VARIABLE} name the file of {URL}, or unset it" if os.environ.get(VARIABLE) else "remove it, and it is fetched again"
+    require(digest.startswith(DIGEST), f"{wrong}: {todo}")
     return digest
 
 

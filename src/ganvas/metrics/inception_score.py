@@ -36,10 +36,10 @@ def inception_score(probabilities: Tensor, *, splits: int = SPLITS) -> Inception
     given = sound(probabilities, "Inception Score", least=splits)
     right = bool(given.min() >= 0) and bool((given.sum(dim=1) - 1).abs().max() < 1e-3)
     require(right, "Inception Score: rows of class probabilities are wanted, none negative, each with the sum 1")
-    # Each row in the precision given, means over rows in float64.
+    # Each row in the precision given, as are the means of classes, whose sums torch cascades; the mean over rows in float64.
     entropies = given.clamp(min=torch.finfo(given.dtype).tiny).log_().mul_(given).sum(dim=1).double()  # p log p, 0 at 0
     parts = zip(given.tensor_split(splits), entropies.tensor_split(splits), strict=True)
-    scores = torch.stack([_divergence(rows.mean(dim=0, dtype=torch.float64), own).exp() for rows, own in parts])
+    scores = torch.stack([_divergence(rows.mean(dim=0).double(), own).exp() for rows, own in parts])
     return InceptionScore(score=float(scores.mean()), deviation=float(scores.std(correction=0)))
 
 

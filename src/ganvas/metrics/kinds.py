@@ -30,6 +30,7 @@ Metric = Literal[
     "ppl",
     "nll",
     "reconstruction",
+    "codes",
     "intra-fd",
     "gan-train",
     "gan-test",
@@ -55,6 +56,7 @@ copying:        whether samples are nearer to training images than held-out imag
 ppl:            perceptual path length; the model must have codes.
 nll:            likelihood of the test split in nats and bits per dimension; the model must have one.
 reconstruction: PSNR and SSIM of the test images through codes and back; the model must encode.
+codes:          classes in code space: of the nearest code, and kept on the way back; the model must encode, the data have labels.
 intra-fd:       Frechet distance within each class; the model must take labels.
 gan-train:      accuracy on real images of a classifier trained on samples; the model must take labels.
 gan-test:       accuracy on samples of a classifier trained on real images; the model must take labels.

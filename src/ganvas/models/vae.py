@@ -16,11 +16,16 @@ Shapes: B batch, Z code, D numbers in one sample (C H W, or a point's entries); 
 
 What the numbers mean. `sample` and `decode` return the mean of p(x|z) for images (Bernoulli: the probabilities, rescaled to [-1, 1]), as
 everybody shows; samples of points are drawn from p(x|z). `log_probability` is in nats: for a Bernoulli decoder that of the image
-binarised at one half, for a Gaussian one the log-density of x as the model sees it. It is the bound with k = `bound_samples` draws
-(Burda et al. 2015, arXiv:1509.00519, equation 8), an unbiased estimate of the ELBO for k = 1.
+binarised at one half (or at random, to stand beside models that are measured so), for a Gaussian one the log-density of x as the model
+sees it. It is the bound with k = `bound_samples` draws (Burda et al. 2015, arXiv:1509.00519, equation 8),
 
-Differences from the paper. Any number of hidden layers, Adam and a warm-up of the KL term on request; images for a Gaussian decoder lie
-in [-1, 1] (there [0, 1] with a sigmoid). The prior of the weights, N(0, I), is weight decay of 1 / 60,000, for MNIST's 60,000 examples.
+    log 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x),  z_i ~ q(z|x),
+
+an unbiased estimate of the ELBO for k = 1, and with growing k ever nearer to log p(x) from below.
+
+Differences from the paper. Any number of hidden layers, Adam, another weight of the KL term and its warm-up on request; images for a
+Gaussian decoder lie in [-1, 1] (there [0, 1] with a sigmoid). The prior of the weights, N(0, I), is weight decay of 1 / 60,000, for MNIST's
+60,000 examples.
 
 What to expect. Fast and never unstable; samples of every class, blurred, since the decoder's mean averages over what the code leaves
 open. If `kl` falls to 0 the codes are ignored: use a warm-up.
@@ -29,11 +34,10 @@ open. If `kl` falls to 0 the codes are ignored: use a warm-up.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ganvas.engine.capabilities import Encode, Latent, LogProbability
@@ -43,6 +47,7 @@ from ganvas.engine.optimizers import Adagrad, Adam, Optimizer, linear_decay
 from ganvas.errors import require
 from ganvas.parts import initialise
 from ganvas.parts.gaussian import gaussian_log_density, kl_to_standard_normal
+from ganvas.parts.layered import Layered
 from ganvas.parts.objectives import widen
 from ganvas.parts.ranges import in_range, one_of, whole
 
@@ -79,10 +84,14 @@ class Config:
     """Bernoulli targets: pixels of [0, 1] as they are, 1 where they are above one half, or 1 with their own probability at each step."""
     sigma: float | None = None
     """Standard deviation of the Gaussian p(x|z); None lets the decoder give one for each entry (appendix C.2)."""
+    beta: float = 1.0
+    """Weight of KL (1 in the paper, which makes a bound of it; Higgins et al. 2017 raise it for codes of independent parts)."""
     kl_warmup: float = 0.0
-    """Share of the run during which the weight of KL rises from 0 to 1 (none in the paper; Bowman et al. 2015, section 3.1)."""
+    """Share of the run during which the weight of KL rises from 0 to `beta` (none in the paper; Bowman et al. 2015, section 3.1)."""
     bound_samples: int = 1
     """Codes drawn for each example by `log_probability`; more give a tighter bound (Burda et al. 2015)."""
+    bound_binarise: Literal["threshold", "draw"] = "threshold"
+    """Images that `log_probability` of a Bernoulli decoder is of: white above one half, or with their grey value as the probability."""
     lr: float = 0.02
     """Learning rate (section 5: chosen among 0.01, 0.02 and 0.1)."""
     betas: tuple[float, float] | None = None
@@ -100,28 +109,14 @@ class Config:
         one_of(self, ("tanh", "relu"), "activation")
         one_of(self, ("auto", "bernoulli", "gaussian"), "likelihood")
         one_of(self, ("no", "threshold", "draw"), "binarise")
+        one_of(self, ("threshold", "draw"), "bound_binarise")
         whole(self, 1, "images", "batch", "z", "hidden", "bound_samples")
         in_range(self, 0.0, math.inf, "sigma", "lr", "init", "ema_half_life", open_low=True)
         in_range(self, 0.0, 1.0, "kl_warmup")
         in_range(self, 0.0, 1.0, "decay_from", open_high=True)
-        in_range(self, 0.0, math.inf, "weight_decay")
+        in_range(self, 0.0, math.inf, "beta", "weight_decay")
         for rate in self.betas or ():
             require(0.0 <= rate < 1.0, f"--config.betas holds numbers of at least 0 and below 1, not {rate!r}")
-
-
-@final
-class Perceptron(nn.Module):
-    """Vectors (B, widths[0]) to vectors (B, widths[-1]) through linear layers with the activation between them."""
-
-    def __init__(self, widths: tuple[int, ...], activation: Literal["tanh", "relu"]) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for below, above in pairwise(widths):
-            layers += [nn.Linear(below, above), nn.Tanh() if activation == "tanh" else nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
 
 
 @final
@@ -137,13 +132,13 @@ class VAE(GenerativeModel, Latent, Encode, LogProbability):
         self.config, self.data = config, data
         entries = math.prod(data.shape)
         outputs = entries if self.bernoulli or config.sigma is not None else 2 * entries
-        self.encoder = Perceptron((entries, *config.hidden, 2 * config.z), config.activation)
-        self.decoder = Perceptron((config.z, *reversed(config.hidden), outputs), config.activation)
+        self.encoder = Layered((entries, *config.hidden, 2 * config.z), config.activation)
+        self.decoder = Layered((config.z, *reversed(config.hidden), outputs), config.activation)
         if config.init is not None:
             initialise.gaussian(self, config.init)
 
     def loss(self, step: Step) -> Loss:
-        """-ELBO (equation 10) on the batch, the KL term weighted by the warm-up."""
+        """-ELBO (equation 10) on the batch, the KL term weighted by beta and the warm-up."""
         c = self.config
         x = self._entries(step.batch)
         if self.bernoulli and c.binarise == "threshold":
@@ -153,7 +148,7 @@ class VAE(GenerativeModel, Latent, Encode, LogProbability):
         mean, log_variance = self._posterior(x)
         z = mean + (0.5 * log_variance).exp() * step.rng.normal(*mean.shape)
         reconstruction, kl = -self._log_likelihood(x, z), kl_to_standard_normal(mean, log_variance)
-        weight = min(1.0, step.clock.fraction / c.kl_warmup) if c.kl_warmup else 1.0
+        weight = c.beta * (min(1.0, step.clock.fraction / c.kl_warmup) if c.kl_warmup else 1.0)
         return Loss({"reconstruction": reconstruction, "kl": weight * kl}, {"elbo": -(reconstruction + kl).detach().mean()})
 
     def _entries(self, batch: Batch) -> Tensor:
@@ -182,10 +177,10 @@ class VAE(GenerativeModel, Latent, Encode, LogProbability):
         return gaussian_log_density(x, *self._gaussian(z))
 
     def log_probability(self, batch: Batch, rng: Draws) -> Tensor:
-        """A lower bound of log p(x) (B,) in nats; a Bernoulli decoder is asked about the image binarised at one half."""
+        """A lower bound of log p(x) (B,) in nats; a Bernoulli decoder is asked about the image binarised as `bound_binarise` says."""
         x = self._entries(batch)
         if self.bernoulli:
-            x = (x > 0.5).to(x.dtype)
+            x = (x > (rng.uniform(*x.shape) if self.config.bound_binarise == "draw" else 0.5)).to(x.dtype)
         mean, log_variance = self._posterior(x)
         log_weights = []
         for _ in range(self.config.bound_samples):
@@ -196,7 +191,8 @@ class VAE(GenerativeModel, Latent, Encode, LogProbability):
 
     @property
     def measured(self) -> str:
-        what = "images binarised at one half" if self.bernoulli else "the density of values as the model sees them, not dequantised"
+        how = "at random" if self.config.bound_binarise == "draw" else "at one half"
+        what = f"images binarised {how}" if self.bernoulli else "the density of values as the model sees them, not dequantised"
         return f"a lower bound by {self.config.bound_samples} draw(s) of the code, of {what}"
 
     def stages(self) -> Sequence[Stage]:

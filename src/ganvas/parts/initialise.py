@@ -13,7 +13,7 @@ def gaussian(network: nn.Module, std: float) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, 0.0, std)
-        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, std)
         else:
             continue
