@@ -34,7 +34,7 @@ DATA = Path(os.environ.get("GANVAS_DATA", ROOT / "../../shared/data")).resolve()
 KEPT, PAGE = ROOT / "results" / "quality.json", ROOT / "results" / "quality.md"
 RUNS = Path("runs") / "quality"
 
-LENGTHS = {"vae": 1_200_000, "progan": 200_000, "pixelcnn": 300_000, "infogan": 640_000}
+LENGTHS = {"vae": 1_200_000, "progan": 200_000, "pixelcnn": 300_000, "infogan": 640_000, "began": 200_000}
 """Images of a full run on MNIST; 600,000 for the others."""
 FAMILY = ("lsgan", "fgan", "wgan", "ebgan", "began", "dragan", "relativistic", "cgan", "acgan", "infogan", "improved_gan", "bsgan")
 """Also run with three seeds at a fifth of the full length."""

@@ -230,7 +230,7 @@ class BEGAN(GenerativeModel, Latent, Score):
 PRESETS = {
     "paper": Config(),
     "quick": Config(
-        images=600_000,
+        images=200_000,
         gamma=0.7,
         lambda_k=5e-3,
         width=16,
