@@ -126,7 +126,7 @@ class Network(nn.Module):
         self.weight = nn.Parameter(init * torch.randn(visible, hidden))
         self.visible, self.hidden = nn.Parameter(torch.zeros(visible)), nn.Parameter(torch.zeros(hidden))
 
-    def to_hidden(self, v: Tensor) -> Tensor:
+    def forward(self, v: Tensor) -> Tensor:
         """Logits (B, H) of p(h|v)."""
         return torch.addmm(self.hidden, v, self.weight)
 
@@ -137,14 +137,14 @@ class Network(nn.Module):
     def free_energy(self, v: Tensor) -> Tensor:
         """F (B,)."""
         with torch.autocast(v.device.type, enabled=False):  # a difference of two large numbers
-            return -(v @ self.visible) - softplus(self.to_hidden(v)).sum(1)
+            return -(v @ self.visible) - softplus(self(v)).sum(1)
 
     def gibbs(self, v: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """The states v (B, V) after some steps of the chain, and the probabilities they were drawn from last; uniform (B, steps, H + V)."""
         probability = v
         for numbers in uniform.unbind(1):
             for_hidden, for_visible = numbers.split(self.weight.shape[::-1], 1)
-            h = (for_hidden < self.to_hidden(v).sigmoid()).to(v.dtype)
+            h = (for_hidden < self(v).sigmoid()).to(v.dtype)
             probability = self.to_visible(h).sigmoid()
             v = (for_visible < probability).to(v.dtype)
         return v, probability
@@ -235,7 +235,7 @@ class RBM(GenerativeModel, LogProbability, Unnormalised, Encode, Complete):
         units, hidden = network.weight.shape
 
         def seen(v: Tensor) -> tuple[Tensor, Tensor]:
-            return v, network.to_hidden(v)
+            return v, network(v)
 
         def log_ratio(state: tuple[Tensor, Tensor], low: float, high: float) -> Tensor:
             v, logits = state
@@ -267,7 +267,7 @@ class RBM(GenerativeModel, LogProbability, Unnormalised, Encode, Complete):
 
     def encode(self, batch: Batch) -> Tensor:
         """p(h|v) (B, H), grey pixels taken as the probability of white."""
-        return self.network.to_hidden((batch.images.float().flatten(1) + 1) / 2).sigmoid()
+        return self.network((batch.images.float().flatten(1) + 1) / 2).sigmoid()
 
     def sample(self, n: int, *, condition: Condition | None = None, rng: Draws) -> Tensor:
         require(condition is None, "rbm is not conditional: its samples cannot be asked for by --labels")
