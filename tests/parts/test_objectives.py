@@ -7,6 +7,7 @@ import torch
 from torch import tensor
 
 from ganvas.parts.objectives import (
+    HINGE,
     LEAST_SQUARES,
     MAXIMUM_LIKELIHOOD,
     MINIMAX,
@@ -24,6 +25,7 @@ ALL = {
     "wasserstein": WASSERSTEIN,
     "least-squares": LEAST_SQUARES,
     "chi-square": least_squares(-1, 1, 0),
+    "hinge": HINGE,
 }
 every = pytest.mark.parametrize("objective", ALL.values(), ids=ALL.keys())
 
@@ -46,6 +48,7 @@ def test_the_logistic_discriminator_by_hand(objective):
         (WASSERSTEIN, -LOG_3, 0.0),
         (LEAST_SQUARES, (LOG_3 - 1) ** 2 / 2, 0.5),
         (least_squares(-1, 1, 0), LOG_3**2 / 2, 0.0),
+        (HINGE, -LOG_3, 0.0),
     ],
     ids=ALL.keys(),
 )
@@ -55,6 +58,25 @@ def test_generator_costs_by_hand(objective, at_three_quarters, at_half):
 
 def test_the_wasserstein_critic_by_hand():
     torch.testing.assert_close(WASSERSTEIN.d(tensor([2.0, -1.0]), tensor([0.5, 3.0])), tensor([-1.5, 4.0]))
+
+
+def test_the_hinge_by_hand():
+    """max(0, 1 - a_r) + max(0, 1 + a_f): 0 + 1.5, 2 + 0, 1 + 1; beyond the margin neither cost nor slope."""
+    real, fake = tensor([2.0, -1.0, 0.0], requires_grad=True), tensor([0.5, -3.0, 0.0], requires_grad=True)
+    value = HINGE.d(real, fake)
+    torch.testing.assert_close(value.detach(), tensor([1.5, 2.0, 2.0]))
+    value.sum().backward()
+    torch.testing.assert_close(real.grad, tensor([0.0, -1.0, -1.0]))
+    torch.testing.assert_close(fake.grad, tensor([1.0, 0.0, 1.0]))
+
+
+def test_the_hinge_s_best_discriminator_is_the_sign_of_the_difference():
+    """p max(0, 1 - a) + q max(0, 1 + a) is least at a = 1 where p > q and at -1 where p < q: 2 min(p, q), a total variation."""
+    a = torch.linspace(-2, 2, 401)
+    for p, q in ((0.7, 0.2), (0.1, 0.6)):
+        value = p * HINGE.d(a, tensor(-9.0).expand(401)) + q * HINGE.d(tensor(9.0).expand(401), a)
+        assert float(a[value.argmin()]) == pytest.approx(1.0 if p > q else -1.0, abs=1e-5)
+        assert float(value.min()) == pytest.approx(2 * min(p, q), abs=1e-5)
 
 
 def test_the_least_squares_discriminator_by_hand():

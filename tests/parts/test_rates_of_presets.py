@@ -34,6 +34,9 @@ PUBLISHED = {
     ("pacgan", "paper"): {D: "Adam 0.0002 0.5 0.999", G: "Adam 0.0002 0.5 0.999"},
     ("pacgan", "paper-points"): {D: "Adam 0.0001 0.8 0.999", G: "Adam 0.0001 0.8 0.999"},
     ("bsgan", "paper"): {D: "Adam 0.0001 0.5 0.999", G: "Adam 0.0001 0.5 0.999"},
+    ("sngan", "paper"): {D: "Adam 0.0002 0 0.9", G: "Adam 0.0002 0 0.9"},
+    ("projection", "paper"): {D: "Adam 0.0002 0 0.9", G: "Adam 0.0002 0 0.9"},
+    ("sagan", "paper"): {D: "Adam 0.0004 0 0.9", G: "Adam 0.0001 0 0.9"},
     ("triplegan", "paper"): {
         "classifier alone": "Adam 0.0003 0.9 0.999",
         D: "Adam 0.001 0.5 0.999",
