@@ -1,5 +1,6 @@
 """Train and resume: what the commands call, for use from Python."""
 
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from ganvas import catalog
-from ganvas.data import stacked
+from ganvas.data import few, stacked
 from ganvas.data.examples import Examples
 from ganvas.data.open import kind_of, open_data
 from ganvas.diagnostics.attach import observers
@@ -30,7 +31,7 @@ from ganvas.run import Run, build
 
 Source = str | Path | torch.utils.data.Dataset[Any]
 
-_PREFIXES = ("hf:", stacked.PREFIX)  # before the path or name of a source
+_PREFIXES = re.compile(rf"(?:hf:|{stacked.PREFIX}|{few.PREFIX}\d+:|task:[^:]+:)*")  # before the path or name of a source
 
 LOGGED = 500  # rows of training values in a run
 
@@ -248,7 +249,9 @@ def _absolute(data: Source) -> str | None:
     """Where to find the data again from any working directory; None for a Dataset object."""
     if not isinstance(data, str | Path):
         return None
-    prefix, name = next(((known, str(data).removeprefix(known)) for known in _PREFIXES if str(data).startswith(known)), ("", str(data)))
+    found = _PREFIXES.match(str(data))
+    prefix = found[0] if found else ""
+    name = str(data).removeprefix(prefix)
     return prefix + (str(Path(name).resolve()) if name and Path(name).exists() else name)
 
 

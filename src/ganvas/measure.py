@@ -73,8 +73,8 @@ def evaluate_path(
     require(metrics is None or bool(names), "--metrics: name at least one")
     samples = _samples(Path(path), seed, device, ranks)
     layout, part = layout or samples.layout, split or evaluation_split(data)
-    reference = open_data(data, split=part, resolution=samples.resolution, layout=layout, progress=progress).compared
-    of_model = [name for name in names if name in OF_MODELS]
+    there = open_data(data, split=part, resolution=samples.resolution, layout=layout, progress=progress)
+    reference, of_model = there.compared, [name for name in names if name in OF_MODELS]
     rest = [name for name in names if name not in OF_MODELS] if names else list(OF_POINTS if reference.spec.kind == "points" else DEFAULT)
     require(not of_model or samples.run is not None, f"--metrics {' '.join(of_model)}: needs the model itself: name a run, not its samples")
     train = _training_examples(data, reference, samples.resolution, layout)
@@ -103,7 +103,7 @@ def evaluate_path(
         )
     if of_model and samples.run is not None:
         seen_by, shown = None if comparison is None else comparison.extractor, progress or Silent()
-        setting = Setting(samples.run, train, reference, seen_by, count=wanted, seed=seed, poll=poll, progress=shown)
+        setting = Setting(samples.run, train, reference, seen_by, count=wanted, seed=seed, poll=poll, progress=shown, pairs=there)
         parts += [_of_model(name, setting, weights) for name in of_model]
     return _together(parts, names, time.perf_counter() - started)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganvas.data.batch import Batch
 from ganvas.data.examples import Examples, MemoryImages
 from ganvas.data.progress import Progress
-from ganvas.engine.capabilities import Classify, Encode, Factors, Latent, LogProbability, Unnormalised
+from ganvas.engine.capabilities import Classify, Encode, Factors, Latent, LogProbability, Translate, Unnormalised
 from ganvas.engine.config import from_json
 from ganvas.engine.devices import find
 from ganvas.engine.draws import Draws, SampleDraws, key
@@ -25,6 +25,7 @@ from ganvas.metrics.likelihood import likelihood
 from ganvas.metrics.measures import Found
 from ganvas.metrics.path_length import EPSILON, path_length
 from ganvas.metrics.similarity import psnr, ssim
+from ganvas.paired import paired_numbers
 from ganvas.run import Run, build
 
 RECONSTRUCTED = 1_000
@@ -35,7 +36,8 @@ KNOWN = 5_000
 
 @dataclass(frozen=True)
 class Setting:
-    """A run; the training split and the reference (the same where there is one split), the count of samples wanted, how they are seen."""
+    """A run; the training split and the reference (the same where there is one split), the count of samples wanted, how they are seen; and
+    the `pairs` that the reference is the second half of, where it is one."""
 
     run: Run
     training: Examples
@@ -45,6 +47,7 @@ class Setting:
     seed: int
     poll: Callable[[], None]
     progress: Progress
+    pairs: Examples | None = None
 
     @property
     def title(self) -> str:
@@ -275,6 +278,19 @@ def accuracy(s: Setting) -> Found:
     return Found({"accuracy": right / len(there)}, {"accuracy": f"the model's own classifier; split {there.split}, {len(there):,} images"})
 
 
+@torch.no_grad()
+def paired(s: Setting) -> Found:
+    model, pairs = s.run.model, s.pairs
+    if not isinstance(model, Translate):
+        raise GanvasError(f"--metrics pairs: {s.title} does not translate; `ganvas list` shows what each model can do")
+    if pairs is None or not pairs.spec.aligned:
+        raise GanvasError("--metrics pairs: needs pairs that belong together, so that each translation has a truth; these data are none")
+    known, came = s.run.spec, pairs.spec
+    same = (known.shape, known.views, known.domains) == (came.shape, came.views, came.domains)
+    require(same, f"--metrics pairs: the run knows {' and '.join(known.domains)} of another size or other channels than these data have")
+    return paired_numbers(model, pairs, s.extractor, count=s.count, seed=s.seed, device=find(s.run.device), poll=s.poll)
+
+
 OF_MODELS: Mapping[Metric, Callable[[Setting], Found]] = {
     "ppl": perceptual_path_length,
     "nll": negative_log_likelihood,
@@ -286,4 +302,5 @@ OF_MODELS: Mapping[Metric, Callable[[Setting], Found]] = {
     "augment": augment,
     "factors": factors,
     "accuracy": accuracy,
+    "pairs": paired,
 }

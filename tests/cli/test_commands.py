@@ -250,6 +250,16 @@ def test_a_run_is_resumed_wherever_it_lies_and_from_wherever(tmp_path, monkeypat
     assert {file.name: file.read_bytes() for file in (tmp_path / "elsewhere" / "moved" / last).glob("*.safetensors")} == whole
 
 
+@pytest.mark.parametrize("prefix", ["", "hf:", "few:100:", "stacked:", "few:1000:stacked:", "task:denoise-50:"])
+def test_a_source_is_remembered_by_its_whole_path(tmp_path, monkeypatch, prefix):
+    from ganvas.api import _absolute
+
+    (tmp_path / "pictures").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert _absolute(f"{prefix}pictures") == f"{prefix}{(tmp_path / 'pictures').resolve()}"
+    assert _absolute(f"{prefix}digits") == f"{prefix}digits"
+
+
 def test_evaluation_while_training_is_written_beside_the_losses(tmp_path):
     assert main(["train", "gan", "--data", "ring", "--preset", "tiny", "--images", "96", "--evaluate-every", "48", "--run", "r"]) == 0
     rows = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]

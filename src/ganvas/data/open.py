@@ -3,8 +3,8 @@
 A source is the name of a built-in set (`digits`, `inked`, `inked-pairs`, `ring`, `grid`, `spiral`, `two-cities`, `china`, `flower`), the
 path of a folder of IDX files, of a folder or zip of images, of a single image, `hf:` and the name or path of a data set that the `datasets`
 library reads (see `hub`), `stacked:` and another source of grey classes (see `stacked`), `few:100:` and another source of classes, whose
-training split then keeps 100 labels (see `few`), or in Python a `torch.utils.data.Dataset` (see `user`). A folder called like a built-in
-set is reached as `./digits`.
+training split then keeps 100 labels (see `few`), `task:denoise:` and another source of images, which then come in pairs with spoiled ones
+(see `tasks`), or in Python a `torch.utils.data.Dataset` (see `user`). A folder called like a built-in set is reached as `./digits`.
 
 Folders of images are splits and classes (see `layout`) or two domains (see `domains`); a table beside the images gives labels or
 attributes (see `tables`).
@@ -17,7 +17,7 @@ from typing import get_args
 
 from torch.utils.data import Dataset
 
-from ganvas.data import digits, few, idx, inked, points, stacked
+from ganvas.data import digits, few, idx, inked, points, stacked, tasks
 from ganvas.data.arrangement import Arrangement
 from ganvas.data.examples import Examples
 from ganvas.data.progress import Progress, Silent
@@ -100,20 +100,33 @@ def _find(source: str | os.PathLike[str] | Dataset, layout: Arrangement) -> Sour
         from ganvas.data.photo import PhotoSource, built_in
 
         return PhotoSource(name, built_in(name))
-    if name.startswith(stacked.PREFIX):
-        inner = name.removeprefix(stacked.PREFIX)
-        require(not inner.startswith(stacked.PREFIX), f"'{name}': a source is stacked once")
-        require(not inner.startswith(few.PREFIX), f"'{name}': what is stacked needs all its labels; say few:N:stacked:SOURCE")
-        return stacked.StackedSource(name, _find(inner, layout))
-    if name.startswith(few.PREFIX):
-        count, inner = few.divided(name)
-        require(not inner.startswith(few.PREFIX), f"'{name}': labels are taken away once")
-        return few.FewSource(name, count, _find(inner, layout))
+    derived = _derived(name, layout)
+    if derived is not None:
+        return derived
     if name.startswith("hf:"):
         from ganvas.data.hub import hub_source
 
         return hub_source(name)
     return _at(name, Path(name).expanduser(), layout)
+
+
+def _derived(name: str, layout: Arrangement) -> Source | None:
+    """The source of a name that says what is made of another source; None for other names."""
+    if name.startswith(stacked.PREFIX):
+        inner = name.removeprefix(stacked.PREFIX)
+        require(not inner.startswith(stacked.PREFIX), f"'{name}': a source is stacked once")
+        require(not inner.startswith(few.PREFIX), f"'{name}': what is stacked needs all its labels; say few:N:stacked:SOURCE")
+        require(not inner.startswith(tasks.PREFIX), f"'{name}': grey images with classes are stacked, not pairs")
+        return stacked.StackedSource(name, _find(inner, layout))
+    if name.startswith(few.PREFIX):
+        count, inner = few.divided(name)
+        require(not inner.startswith((few.PREFIX, tasks.PREFIX)), f"'{name}': labels are taken away once, and of images with labels")
+        return few.FewSource(name, count, _find(inner, layout))
+    if name.startswith(tasks.PREFIX):
+        title, strength, inner = tasks.divided(name)
+        require(not inner.startswith((tasks.PREFIX, few.PREFIX)), f"'{name}': pairs are made of images alone; name the source itself")
+        return tasks.TaskSource(name, title, strength, _find(inner, layout))
+    return None
 
 
 def _at(name: str, path: Path, layout: Arrangement) -> Source:

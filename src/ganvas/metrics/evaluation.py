@@ -55,6 +55,13 @@ _MEANINGS = {
     "augment": "accuracy of a classifier trained on few real images and samples",
     "augment_alone": "the same without samples",
     "accuracy": "share of images whose class the model itself tells; 1 is best",
+    "pair_psnr": "of translations and the truth, in dB; higher is better",
+    "pair_ssim": "of translations and the truth; 1 is best",
+    "pair_perceptual": "distance of a network's maps of translations and the truth; 0 is best",
+    "pair_fd": "Frechet distance of translations to the truths; 0 is best",
+    "input_psnr": "of the inputs as they are and the truth: what doing nothing would give",
+    "input_ssim": "the same of the inputs as they are",
+    "input_perceptual": "the same of the inputs as they are",
     "factor_agreement": "share of samples whose category is matched with their class; 1 is best",
     "factor_agreement_of_data": "the same of real images, as the model tells their category",
 }

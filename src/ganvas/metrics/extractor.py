@@ -15,7 +15,7 @@ from typing import Any, final
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ganvas.data.cache import cache_directory
 from ganvas.data.examples import Examples
@@ -60,6 +60,11 @@ class Extractor(ABC):
     def standard(self) -> bool:
         """Whether it is the Inception network that published numbers are made with."""
         return False
+
+    @property
+    def layers(self) -> nn.Sequential | None:
+        """The layers of its network one after another, where it is one that was trained on the data and begins with convolutions."""
+        return None
 
     @abstractmethod
     def read(self, images: Tensor) -> Reading:
@@ -135,6 +140,10 @@ class ClassifierExtractor(Extractor):
     @property
     def classes(self) -> tuple[str, ...]:
         return self._classes
+
+    @property
+    def layers(self) -> nn.Sequential:
+        return self._network.body
 
     @property
     def accuracy(self) -> float:

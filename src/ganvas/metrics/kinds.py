@@ -37,6 +37,7 @@ Metric = Literal[
     "augment",
     "factors",
     "accuracy",
+    "pairs",
 ]
 """The numbers that can be asked for.
 
@@ -62,6 +63,7 @@ gan-train:      accuracy on real images of a classifier trained on samples; the 
 gan-test:       accuracy on samples of a classifier trained on real images; the model must take labels.
 augment:        accuracy of a classifier trained on few real images, alone and with samples; the model must take labels.
 accuracy:       how often the model itself tells the class of an image of the split; the model must classify.
+pairs:          PSNR, SSIM, perceptual and Frechet distance of translations to the truth; the model must translate, the data be pairs.
 factors:        agreement of the model's own categories with classes, best matched; its code must have named parts.
 """
 

@@ -19,7 +19,7 @@ from typing import Any, final
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ganvas.data.cache import cache_directory
 from ganvas.data.examples import Examples
@@ -72,6 +72,10 @@ class RotationExtractor(Extractor):
     def protocol(self) -> dict[str, Any]:
         useless = {} if self.useful else {"note": f"The network hardly beats chance ({CHANCE:g}): its features say little of these images."}
         return {"name": self.name, "hash": self.hash, "features": f"{FEATURES} of length 1", "recipe": RECIPE} | self._facts | useless
+
+    @property
+    def layers(self) -> nn.Sequential:
+        return self._network.body
 
     @property
     def accuracy(self) -> float:
