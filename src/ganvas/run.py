@@ -27,7 +27,9 @@ from ganvas.errors import GanvasError, require
 
 NEEDS = {
     "target": "data of two domains (folders trainA and trainB, or pairs side by side)",
-    "aligned": "pairs of images that belong together",
+    "aligned": "pairs of images that belong together (side by side, or task:denoise:SOURCE)",
+    "labelled": "few labels beside images without (few:100:SOURCE)",
+    "labels": "data with labels (one folder per class, IDX files, or a table)",
     "single": "a single image (the path of one picture)",
 }
 

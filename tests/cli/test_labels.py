@@ -34,6 +34,14 @@ def drawn(monkeypatch):
     return asked
 
 
+def test_a_classifier_that_knows_all_labels_reads_the_last_grid_of_a_run_on_few(tmp_path, drawn):
+    """Training sees few labels; the picture of its samples is labelled by what the whole set teaches."""
+    run = ganvas.train("improved_gan", data="few:100:digits", preset="tiny", run=tmp_path / "run", quiet=True)
+    assert (run.path / "report.html").stat().st_size > 0
+    captions = next(how["captions"] for how in drawn if how.get("captions"))
+    assert all(word.split()[0] in run.spec.classes and word.endswith("%") for word in captions)
+
+
 def test_training_leaves_grids_by_class_and_paths(labelled_run):
     for name in ("report.html", "samples/grid.png", "samples/interpolation.png"):
         assert (labelled_run / name).stat().st_size > 0, name
@@ -78,4 +86,10 @@ def test_labels_that_are_not_there_are_refused(labelled_run, digits_run, capsys,
 
 def test_data_without_labels_are_refused_before_training(tmp_path, capsys):
     assert main(["train", NAME, "--data", "flower", "--preset", "tiny", "--run", "r"]) == 2
-    assert f"{NAME} needs data with labels; this data has none" in capsys.readouterr().err
+    assert f"{NAME} needs data with labels (one folder per class, IDX files, or a table); this data has none" in capsys.readouterr().err
+
+
+def test_a_model_of_few_labels_says_which_data_it_takes(tmp_path, capsys):
+    assert main(["train", "triplegan", "--data", "digits", "--preset", "tiny", "--run", str(tmp_path / "run")]) == 2
+    assert "triplegan needs few labels beside images without (few:100:SOURCE); this data has none" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

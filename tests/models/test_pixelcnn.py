@@ -12,7 +12,8 @@ from ganvas.engine.contract import Batch, Condition, DataSpec
 from ganvas.engine.draws import SampleDraws
 from ganvas.engine.optimizers import Adam, RMSProp
 from ganvas.errors import GanvasError
-from ganvas.models.pixelcnn import PRESETS, PixelCNN, draw
+from ganvas.models.pixelcnn import PRESETS, PixelCNN
+from ganvas.parts.raster import draw
 
 TINY = PRESETS["tiny"]
 
@@ -40,35 +41,11 @@ def test_the_loss_of_a_network_that_answers_one_distribution(step_for):
     with torch.no_grad():
         nn.init.zeros_(model.network.last.weight)
         model.network.last.bias.copy_(logits)
-    images = model.values(torch.arange(16).view(1, 1, 4, 4) % 4)
+    images = model.levels.values(torch.arange(16).view(1, 1, 4, 4) % 4)
     by_hand = -4 * logits.log_softmax(0).sum()
     loss = model.loss(step_for(images))
     torch.testing.assert_close(loss.terms["nats"], by_hand.view(1))
     torch.testing.assert_close(loss.watch["bits per dimension"], by_hand / (16 * math.log(2)))
-
-
-def test_levels_by_hand():
-    rng = SampleDraws(0)
-    grey = torch.tensor([0.0, 0.16, 0.17, 0.5, 0.99, 1.0]).view(6, 1, 1, 1)
-    assert build(1, 1, 1).levels(2 * grey - 1, rng).flatten().tolist() == [0, 0, 1, 2, 3, 3]
-    assert build(1, 1, 1, levels=2).levels(2 * grey - 1, rng).flatten().tolist() == [0, 0, 0, 1, 1, 1]
-    exact = build(1, 1, 1, levels=256)
-    every = torch.arange(256).view(-1, 1, 1, 1)
-    assert torch.equal(exact.levels(every / 127.5 - 1, rng), every) and exact.values(every).min() == -1 and exact.values(every).max() == 1
-
-
-def test_drawn_levels_are_white_with_the_grey_value_as_probability():
-    model = build(1, 8, 8, levels=2, binarise="draw")
-    drawn = model.levels(torch.full((200, 1, 8, 8), -0.4), SampleDraws(0))
-    assert set(drawn.unique().tolist()) == {0, 1} and float(drawn.double().mean()) == pytest.approx(0.3, abs=0.015)
-    assert model.levels(torch.full((2, 1, 8, 8), -1.0), SampleDraws(0)).max() == 0
-    assert model.levels(torch.full((2, 1, 8, 8), 1.0), SampleDraws(0)).min() == 1
-
-
-@pytest.mark.parametrize(("u", "level"), [(0.0, 0), (0.199, 0), (0.201, 1), (0.499, 1), (0.501, 2), (0.9999999, 2)])
-def test_a_uniform_number_finds_its_level(u, level):
-    logits = torch.tensor([[0.2, 0.3, 0.5]]).log()
-    assert draw(logits, torch.tensor([u])).tolist() == [level]
 
 
 # (b) causality, and what follows from it
@@ -112,7 +89,7 @@ def naive(model, given, mask, rng):
     uniform, images = rng.uniform(*given.shape), torch.where(mask > 0, given, torch.zeros_like(given))
     _, channels, height, width = given.shape
     for row, column, channel in itertools.product(range(height), range(width), range(channels)):
-        drawn = model.values(draw(model.network(images)[:, :, channel, row, column], uniform[:, channel, row, column]))
+        drawn = model.levels.values(draw(model.network(images)[:, :, channel, row, column], uniform[:, channel, row, column]))
         kept = mask[:, channel, row, column] > 0
         images[:, channel, row, column] = torch.where(kept, given[:, channel, row, column], drawn)
     return images
@@ -130,7 +107,7 @@ def test_fast_samples_equal_naive_ones(shape):
 
 def test_a_completion_keeps_what_is_given_and_follows_it():
     model = build(1, 6, 6)
-    given = model.values(torch.randint(4, (5, 1, 6, 6), generator=torch.Generator().manual_seed(1)))
+    given = model.levels.values(torch.randint(4, (5, 1, 6, 6), generator=torch.Generator().manual_seed(1)))
     mask = torch.zeros_like(given)
     mask[:, :, :3] = 1
     with torch.no_grad():

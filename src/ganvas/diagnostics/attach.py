@@ -65,11 +65,11 @@ def _captions(data: "Source", examples: Examples, settings: RunConfig) -> Captio
     def caption(images: Bytes) -> Sequence[str]:
         from ganvas.metrics.extractor import classifier_for
 
-        training = examples.to(torch.device("cpu"))
+        training = examples.compared.to(torch.device("cpu"))
         split = evaluation_split(data)
         held_out = None
         if split != training.split and "train" in splits(data):
-            held_out = open_data(data, split=split, resolution=settings.resolution, layout=settings.layout)
+            held_out = open_data(data, split=split, resolution=settings.resolution, layout=settings.layout).compared
         classifier = classifier_for(training, held_out)
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         confidence, labels = classifier.probabilities(pixels).max(dim=1)

@@ -30,7 +30,7 @@ What to expect. A smooth, never unstable fall of the likelihood. Samples are sha
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -46,6 +46,7 @@ from ganvas.errors import require
 from ganvas.parts.masked import MaskedConv2d
 from ganvas.parts.objectives import widen
 from ganvas.parts.ranges import in_range, one_of, whole
+from ganvas.parts.raster import Levels, Walker, fill
 
 CARD = Card(
     title="PixelCNN",
@@ -94,7 +95,7 @@ class Config:
         in_range(self, 2, 256, "levels")
         in_range(self, 0.0, math.inf, "lr", "clip", "ema_half_life", open_low=True)
         in_range(self, 0.0, 1.0, "decay_from", open_high=True)
-        require(self.levels == 2 or self.binarise == "threshold", f"--config.binarise draw needs --config.levels 2, not {self.levels}")
+        Levels(self.levels, self.binarise)
         for rate in self.betas or ():
             require(0.0 <= rate < 1.0, f"--config.betas holds numbers of at least 0 and below 1, not {rate!r}")
 
@@ -132,7 +133,7 @@ class Network(nn.Module):
         logits = self.last(relu(self.penultimate(relu(maps))))
         return widen(logits).unflatten(1, (-1, self.channels))
 
-    def walker(self, canvas: Tensor) -> Callable[[int, int], Tensor]:
+    def walker(self, canvas: Tensor) -> Walker:
         """A function of (row, column) that gives the logits (B, K, C) of one pixel of the canvas (B, H + 6, W + 6, C).
 
         The canvas has three zeros around the image and is read anew at each call. Pixels are asked for in raster order, any number of
@@ -167,36 +168,25 @@ class PixelCNN(GenerativeModel, LogProbability, Complete):
         super().__init__()
         require(data.kind in CARD.data, f"pixelcnn takes images, not {data.kind}: `ganvas list` shows what each model takes")
         self.config, self.data = config, data
+        self.levels = Levels(config.levels, config.binarise)
         self.network = Network(config, data.shape[0])
-
-    def levels(self, images: Tensor, rng: Draws) -> Tensor:
-        """Level numbers 0 .. K - 1 (B, C, H, W) of images in [-1, 1]."""
-        grey = (widen(images) + 1) / 2
-        if self.config.binarise == "draw":
-            return (rng.uniform(*grey.shape) < grey).long()
-        return (grey * (self.config.levels - 1) + 0.5).floor().long().clamp(0, self.config.levels - 1)
-
-    def values(self, levels: Tensor) -> Tensor:
-        """Images in [-1, 1] of level numbers."""
-        return levels * (2 / (self.config.levels - 1)) - 1
 
     def _nats(self, levels: Tensor) -> Tensor:
         """-log p (B,) of level numbers."""
-        return cross_entropy(self.network(self.values(levels)), levels, reduction="none").flatten(1).sum(1)
+        return cross_entropy(self.network(self.levels.values(levels)), levels, reduction="none").flatten(1).sum(1)
 
     def loss(self, step: Step) -> Loss:
         """The negative log-likelihood of the batch in nats."""
-        nats = self._nats(self.levels(step.batch.images, step.rng))
+        nats = self._nats(self.levels.numbers(step.batch.images, step.rng))
         return Loss({"nats": nats}, {"bits per dimension": nats.detach().mean() / (math.log(2) * math.prod(self.data.shape))})
 
     def log_probability(self, batch: Batch, rng: Draws) -> Tensor:
         """log p (B,) in nats, exact, of the levels of the images."""
-        return -self._nats(self.levels(batch.images, rng))
+        return -self._nats(self.levels.numbers(batch.images, rng))
 
     @property
     def measured(self) -> str:
-        drawn = "binarised at random" if self.config.binarise == "draw" else f"rounded to {self.config.levels} levels"
-        return f"exact, of images {drawn}"
+        return f"exact, of images {self.levels.said}"
 
     def stages(self) -> Sequence[Stage]:
         c = self.config
@@ -219,26 +209,7 @@ class PixelCNN(GenerativeModel, LogProbability, Complete):
 
     def complete(self, given: Tensor, mask: Tensor, *, rng: Draws) -> Tensor:
         """Images (n, C, H, W) equal to `given` where `mask` is 1; the rest is drawn in raster order, given all pixels before."""
-        uniform = rng.uniform(*given.shape)
-        known = self.values((((widen(given) + 1) / 2) * (self.config.levels - 1) + 0.5).floor().clamp(0, self.config.levels - 1))
-        n, channels, height, width = given.shape
-        margin = self.network.first.margin
-        canvas = given.new_zeros(n, height + 2 * margin, width + 2 * margin, channels)
-        at = self.network.walker(canvas)
-        for row in range(height):
-            for column in range(width):
-                pixel = canvas[:, row + margin, column + margin]
-                for channel in range(channels):
-                    drawn = self.values(draw(at(row, column)[:, :, channel], uniform[:, channel, row, column]))
-                    pixel[:, channel] = torch.where(mask[:, channel, row, column] > 0, known[:, channel, row, column], drawn)
-        images = canvas[:, margin : margin + height, margin : margin + width].permute(0, 3, 1, 2)
-        return torch.where(mask > 0, given, images)
-
-
-def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Level numbers (B,) of logits (B, K): how many cumulated probabilities a uniform number (B,) has passed."""
-    cumulated = logits.double().softmax(1).cumsum(1)[:, :-1]
-    return (uniform[:, None] >= cumulated).sum(1)
+        return fill(given, mask, self.levels, self.network.first.margin, self.network.walker, rng)
 
 
 PRESETS = {
