@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ganvas import catalog
-from ganvas.data import few, stacked
-from ganvas.data.examples import Examples
+from ganvas.data import few, first, maps, stacked
+from ganvas.data.examples import Examples, digest_of
 from ganvas.data.open import kind_of, open_data
 from ganvas.diagnostics.attach import observers
 from ganvas.diagnostics.progress import ScanProgress
@@ -26,12 +26,14 @@ from ganvas.engine.devices import Machine, bf16_able, find, make_deterministic, 
 from ganvas.engine.draws import key
 from ganvas.engine.loop import Plan, Trainer
 from ganvas.engine.ranks import Ranks
-from ganvas.errors import GanvasError
-from ganvas.run import Run, build
+from ganvas.errors import GanvasError, require
+from ganvas.run import Networks, Run, build
 
 Source = str | Path | torch.utils.data.Dataset[Any]
 
-_PREFIXES = re.compile(rf"(?:hf:|{stacked.PREFIX}|{few.PREFIX}\d+:|task:[^:]+:)*")  # before the path or name of a source
+_PREFIXES = re.compile(
+    rf"(?:hf:|{stacked.PREFIX}|(?:{few.PREFIX}|{first.PREFIX})\d+:|{maps.PREFIX}|task:[^:]+:)*"
+)  # before a source's path or name
 
 LOGGED = 500  # rows of training values in a run
 
@@ -49,13 +51,15 @@ def train(
     device: str = "auto",
     config: Mapping[str, Any] | None = None,
     options: RunConfig | None = None,
+    networks: Networks | None = None,
     quiet: bool = False,
 ) -> Run:
     """Train a model of the catalog and return its run.
 
     `data` is what `--data` takes, or a map-style `Dataset` of images or (image, label) pairs. `config` changes single fields of the
     preset. `options` holds the rest of what the command line offers; `images`, `minutes`, `resolution`, `seed` and `device` given here
-    win. Raises `GanvasError` for wrong input, before anything is written.
+    win. `networks` are modules of your own by the names that the model's card lists; copies of them are trained. They are no part of the
+    run directory, only their weights are. Raises `GanvasError` for wrong input, before anything is written.
     """
     given: dict[str, Any] = {"images": images, "minutes": minutes, "resolution": resolution}
     given |= {"seed": seed or None, "device": None if device == "auto" else device}
@@ -69,7 +73,7 @@ def train(
         points = examples.spec.kind == "points"
         machine = resolve(settings.device, settings.precision, settings.threads, points=points, local_rank=ranks.local)
         make_deterministic(machine.device)
-        network = _build(entry, chosen, examples, settings.seed)
+        network = _build(entry, chosen, examples, settings.seed, networks, ranks)
         plan = _plan(settings, network, examples, machine, ranks)
         stored = {
             "format": 1,
@@ -82,15 +86,15 @@ def train(
         }
         name = f"{model}-{_stem(data)}-{preset}"
         path = ranks.agree(_claim(run, name, stored) if ranks.first else None)
-        session = _Session(Path(path), entry, data, stored, settings, plan, machine, ranks)
+        session = _Session(Path(path), entry, data, stored, settings, plan, machine, ranks, networks)
         return session.play(network, examples, quiet=quiet, resume=False)
 
 
-def resume(run: str | Path, *, data: Source | None = None, quiet: bool = False) -> Run:
+def resume(run: str | Path, *, data: Source | None = None, networks: Networks | None = None, quiet: bool = False) -> Run:
     """Continue a run exactly where its newest whole checkpoint left it, with the settings it was started with.
 
-    `data` is needed only where training was given a `Dataset` object. What cannot be as it was (device, precision, ranks, data, edited
-    configuration) is refused with the difference.
+    `data` is needed only where training was given a `Dataset` object, `networks` only where it was given some. What cannot be as it was
+    (device, precision, ranks, data, edited configuration) is refused with the difference.
     """
     path = Path(run)
     stored = rundir.read_config(path)
@@ -106,9 +110,9 @@ def resume(run: str | Path, *, data: Source | None = None, quiet: bool = False) 
         examples = _open(source, settings, ranks, quiet=quiet)
         if examples.fingerprint != stored["data"]["fingerprint"]:
             raise GanvasError(f"{path}: the data {source} is not what the run was trained on (its content has changed); train anew")
-        network = _build(entry, chosen, examples, settings.seed)
+        network = _build(entry, chosen, examples, settings.seed, networks, ranks)
         plan = replace(_plan(replace(settings, minutes=None, images=stored["resolved"]["images"]), network, examples, machine, ranks))
-        session = _Session(path, entry, source, stored, settings, plan, machine, ranks)
+        session = _Session(path, entry, source, stored, settings, plan, machine, ranks, networks)
         return session.play(network, examples, quiet=quiet, resume=True)
 
 
@@ -124,6 +128,7 @@ class _Session:
     plan: Plan
     machine: Machine
     ranks: Ranks
+    networks: Networks | None
 
     def play(self, network: GenerativeModel, examples: Examples, *, quiet: bool, resume: bool) -> Run:
         if not self.ranks.first:
@@ -158,7 +163,7 @@ class _Session:
             )
         if trainer.done and (self.path / REPORT).exists():
             say(f"{self.path} is finished ({trainer.images:,} images)")
-            return Run(self.path)
+            return Run(self.path, networks=self.networks)
         if not resume:
             for line in (*examples.notes(), f"{self.machine.describe()}; {self.plan.budget:,} images; run directory {self.path}"):
                 say(line)
@@ -168,7 +173,7 @@ class _Session:
             if (trainer.signal or trainer.signals.received) == signal.SIGINT:
                 raise KeyboardInterrupt
             raise SystemExit(128 + (trainer.signal or trainer.signals.received))
-        return Run(self.path)
+        return Run(self.path, networks=self.networks)
 
 
 def _open(data: Source, settings: RunConfig, ranks: Ranks, *, quiet: bool) -> Examples:
@@ -190,9 +195,13 @@ def _open(data: Source, settings: RunConfig, ranks: Ranks, *, quiet: bool) -> Ex
     return examples
 
 
-def _build(entry: catalog.Entry, config: Any, examples: Examples, seed: int) -> GenerativeModel:
+def _build(entry: catalog.Entry, config: Any, examples: Examples, seed: int, networks: Networks | None, ranks: Ranks) -> GenerativeModel:
     torch.manual_seed(key("weights", seed))
-    return build(entry, config, examples.spec)
+    model = build(entry, config, examples.spec, networks)
+    if networks is not None:
+        digests = ranks.collect([digest_of(value) for value in model.state_dict().values()])
+        require(digests.count(digests[0]) == len(digests), "networks: processes gave other first weights: seed torch before you make them")
+    return model
 
 
 def _plan(settings: RunConfig, model: GenerativeModel, examples: Examples, machine: Machine, ranks: Ranks) -> Plan:

@@ -61,30 +61,30 @@ def evaluate_path(
     progress: Progress | None = None,
     poll: Callable[[], None] = nothing,
     ranks: Ranks = ALONE,
+    truncation: float | None = None,
 ) -> Evaluation:
     """Compare a run, a folder or zip of images, or a `.npz` file (array `images` or `points`) with a split of `data`.
 
     `split` is the test split if there is one, and `layout` that of the run (else "auto"), unless given. `features` says what
     images are compared on (see `ganvas.metrics.choosing`), or is an extractor. `metrics` are those of `ganvas.metrics.kinds`; without them
-    its `DEFAULT`, of points those of `ganvas.metrics.evaluate.OF_POINTS`. Other arguments as in `ganvas.metrics.evaluate.evaluate`.
+    its `DEFAULT`, of points those of `ganvas.metrics.evaluate.OF_POINTS`. `truncation` is that of `ganvas.run.load`. Other
+    arguments as in `ganvas.metrics.evaluate.evaluate`.
     """
-    started, names = time.perf_counter(), list(dict.fromkeys(metrics or ()))
-    require(count is None or count > 0, f"--count {count}: must be greater than 0")
-    require(metrics is None or bool(names), "--metrics: name at least one")
-    samples = _samples(Path(path), seed, device, ranks)
+    started, names = time.perf_counter(), _asked(metrics, count)
+    samples = _samples(Path(path), seed, device, ranks, truncation)
     layout, part = layout or samples.layout, split or evaluation_split(data)
     there = open_data(data, split=part, resolution=samples.resolution, layout=layout, progress=progress)
     reference, of_model = there.compared, [name for name in names if name in OF_MODELS]
     rest = [name for name in names if name not in OF_MODELS] if names else list(OF_POINTS if reference.spec.kind == "points" else DEFAULT)
     require(not of_model or samples.run is not None, f"--metrics {' '.join(of_model)}: needs the model itself: name a run, not its samples")
-    train = _training_examples(data, reference, samples.resolution, layout)
+    train = training_examples(data, reference, samples.resolution, layout)
     comparison = _comparison(train, reference, features, poll, progress, ranks)
     usually = min(COUNT, len(reference)) if comparison is None else comparison.count(reference)
     wanted = min(count or usually, samples.count or 10**9)
     parts, weights = list[Evaluation](), samples.weights
     if rest and comparison is None:
-        drawn = torch.cat(list(samples.batches(wanted)))
-        parts.append(compare_points(drawn, data, reference, metrics=rest, count=wanted, seed=seed, weights=weights, poll=poll))
+        points = torch.cat(list(samples.batches(wanted)))
+        parts.append(compare_points(points, data, reference, metrics=rest, count=wanted, seed=seed, weights=weights, poll=poll))
     elif rest and comparison is not None:
         parts.append(
             comparison.evaluate(
@@ -106,6 +106,13 @@ def evaluate_path(
         setting = Setting(samples.run, train, reference, seen_by, count=wanted, seed=seed, poll=poll, progress=shown, pairs=there)
         parts += [_of_model(name, setting, weights) for name in of_model]
     return _together(parts, names, time.perf_counter() - started)
+
+
+def _asked(metrics: Sequence[Metric] | None, count: int | None) -> list[Metric]:
+    """The metrics asked for, each once; none where none are named."""
+    require(count is None or count > 0, f"--count {count}: must be greater than 0")
+    require(metrics is None or len(metrics) > 0, "--metrics: name at least one")
+    return list(dict.fromkeys(metrics or ()))
 
 
 def _comparison(
@@ -165,22 +172,30 @@ def compare_points(
     return evaluate_points(samples, real, law, metrics=metrics, split=reference.split, count=count, seed=seed, weights=weights, poll=poll)
 
 
-def _training_examples(data: Any, reference: Examples, resolution: int | None, layout: Arrangement) -> Examples:
+def training_examples(data: Any, reference: Examples, resolution: int | None, layout: Arrangement) -> Examples:
     """What a classifier or a rotation network is trained on: the training split where the source has one."""
     if reference.split == "train" or "train" not in splits(data):
         return reference
     return open_data(data, split="train", resolution=resolution, layout=layout).compared
 
 
-def _samples(path: Path, seed: int, device: str, ranks: Ranks) -> Samples:
+def weights_of(run: Run) -> str:
+    """Whose samples they are, for the protocol."""
+    averaged = "averaged weights" if run.model.average() is not None else "trained weights"
+    cut = "" if run.truncation is None else f", codes truncated at {run.truncation:g}"
+    return f"{run.entry.name}, {averaged}, {run.images:,} images seen{cut}"
+
+
+def _samples(path: Path, seed: int, device: str, ranks: Ranks, truncation: float | None) -> Samples:
     require(path.exists(), f"{path}: no such run, folder or file")
-    if (path / CONFIG).is_file():
-        run = load(path, device=device)
-        averaged = "averaged weights" if run.model.average() is not None else "trained weights"
-        weights = f"{run.entry.name}, {averaged}, {run.images:,} images seen"
+    is_run = (path / CONFIG).is_file()
+    require(truncation is None or is_run, "--truncation: needs the model itself: name a run, not its samples")
+    if is_run:
+        run = load(path, device=device, truncation=truncation)
+        weights = weights_of(run)
         settings = run.settings["run"]
         resolution, layout = settings.get("resolution"), settings.get("layout", "auto")
-        return Samples(count=None, batches=_drawn(run, seed, ranks), resolution=resolution, layout=layout, weights=weights, run=run)
+        return Samples(count=None, batches=drawn(run, seed, ranks), resolution=resolution, layout=layout, weights=weights, run=run)
     if path.suffix == ".npz":
         array = read_array(path)
         return Samples(count=len(array), batches=lambda n: iter(array[_some(len(array), n)].split(BATCH)), weights=f"file {path.name}")
@@ -189,7 +204,9 @@ def _samples(path: Path, seed: int, device: str, ranks: Ranks) -> Samples:
     return Samples(count=len(folder), batches=_read(folder), weights=f"folder {path.name}")
 
 
-def _drawn(run: Run, seed: int, ranks: Ranks) -> Callable[[int], Iterator[Tensor]]:
+def drawn(run: Run, seed: int, ranks: Ranks = ALONE) -> Callable[[int], Iterator[Tensor]]:
+    """The first so many samples of a run, in batches as `evaluate` takes them."""
+
     def draw(indices: Sequence[int]) -> Tensor:
         tensors = run.tensors(len(indices), seed=seed, indices=indices)
         return run.spec.native(tensors) if run.spec.kind == "points" else tensors

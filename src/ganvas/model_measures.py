@@ -187,7 +187,7 @@ def untrained(run: Run) -> torch.nn.Module:
     config = from_json(run.entry.config, run.settings["config"], str(run.path))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(key("weights", run.settings["run"]["seed"]))
-        model = build(run.entry, config, run.spec)
+        model = build(run.entry, config, run.spec, run.networks)
     return model.eval().requires_grad_(False)
 
 

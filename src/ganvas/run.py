@@ -1,6 +1,6 @@
 """A trained (or half-trained) run, opened for use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,11 @@ from ganvas.data.examples import Examples
 from ganvas.data.open import evaluation_split, open_data
 from ganvas.engine import rundir
 from ganvas.engine.averages import load_tensors
-from ganvas.engine.capabilities import AnySize
+from ganvas.engine.capabilities import AnySize, Truncate
 from ganvas.engine.config import from_json
 from ganvas.engine.contract import GenerativeModel
 from ganvas.engine.devices import find
-from ganvas.engine.draws import SampleDraws
+from ganvas.engine.draws import SampleDraws, key
 from ganvas.engine.sampling import draw, interpolate
 from ganvas.engine.state import model_tensors
 from ganvas.errors import GanvasError, require
@@ -28,29 +28,51 @@ from ganvas.errors import GanvasError, require
 NEEDS = {
     "target": "data of two domains (folders trainA and trainB, or pairs side by side)",
     "aligned": "pairs of images that belong together (side by side, or task:denoise:SOURCE)",
+    "palette": "pairs whose first pictures are label maps (maps:FOLDER)",
     "labelled": "few labels beside images without (few:100:SOURCE)",
     "labels": "data with labels (one folder per class, IDX files, or a table)",
     "single": "a single image (the path of one picture)",
 }
 
 
-def build(entry: catalog.Entry, config: Any, spec: DataSpec) -> GenerativeModel:
-    """The model of a catalog entry for data of a kind it takes; otherwise an error that says what it takes."""
+Networks = Mapping[str, torch.nn.Module]
+
+
+def build(entry: catalog.Entry, config: Any, spec: DataSpec, networks: Networks | None = None) -> GenerativeModel:
+    """The model of a catalog entry for data of a kind it takes; otherwise an error that says what it takes.
+
+    `networks` are a user's own, by the names that the card lists: all of them or none.
+    """
     wanted = " or ".join(entry.card.data)
     require(spec.kind in entry.card.data, f"{entry.name} takes {wanted}; this data is {spec.kind}")
     for view in entry.card.needs:
         require(spec.has(view), f"{entry.name} needs {NEEDS.get(view, f'data with {view}')}; this data has none")
-    model: GenerativeModel = entry.model(config, spec)
+    model: GenerativeModel = entry.model(config, spec) if networks is None else entry.model(config, spec, _checked(entry, networks))
     return model
+
+
+def _checked(entry: catalog.Entry, networks: Networks) -> Networks:
+    """The networks, if they are those that the model takes."""
+    names, takers = entry.card.networks, [name for name in catalog.names() if catalog.card(name).networks]
+    require(bool(names), f"networks: {entry.name} has its own; models that take yours: {', '.join(takers)}")
+    listed = " and ".join(f"'{name}'" for name in names)
+    require(set(networks) == set(names), f"networks: {entry.name} takes {listed}, not {', '.join(networks) or 'none'}")
+    for name, network in networks.items():
+        good = isinstance(network, torch.nn.Module)
+        require(good, f"networks: '{name}' must be a torch.nn.Module, not {type(network).__name__}")
+    return networks
 
 
 @final
 @dataclass(frozen=True)
 class Run:
-    """A run directory. Its model is loaded when first needed, from the newest checkpoint that is whole, with averaged weights."""
+    """A run directory. Its model is loaded when first needed, from the newest checkpoint that is whole, with averaged weights; where there
+    is a `truncation`, with codes whose entries are at most so large."""
 
     path: Path
     device: str = "cpu"
+    truncation: float | None = None
+    networks: Networks | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -68,18 +90,28 @@ class Run:
     @cached_property
     def _loaded(self) -> tuple[GenerativeModel, dict[str, Any]]:
         config = from_json(self.entry.config, self.settings["config"], str(self.path / rundir.CONFIG))
-        model = build(self.entry, config, self.spec)
+        model = build(self.entry, config, self.spec, self.networks)
         found = rundir.checkpoints(self.path).newest(warn=_warn)
         if found is None:
             raise GanvasError(f"{self.path}: no checkpoint yet; continue the run with `ganvas resume {self.path}`")
         load_tensors(model.state_dict(), model_tensors(found, model.rank_buffers(), 0), "model")
         averaged = found.tensors.get("average", {})
         load_tensors({name: p.detach() for name, p in model.named_parameters() if name in averaged}, averaged, "average")
-        return model.eval().requires_grad_(False).to(find(self.device)), found.state
+        return self._truncated(model.eval().requires_grad_(False).to(find(self.device))), found.state
+
+    def _truncated(self, model: GenerativeModel) -> GenerativeModel:
+        if self.truncation is None:
+            return model
+        require(self.truncation > 0, f"--truncation {self.truncation:g}: must be greater than 0 (inf: all codes)")
+        if not isinstance(model, Truncate):
+            raise GanvasError(
+                f"--truncation: codes of {self.entry.card.title} are not truncated; `ganvas list` shows what each model can do"
+            )
+        return model.truncated(self.truncation, SampleDraws(key("truncation"), device=find(self.device)))
 
     @property
     def model(self) -> GenerativeModel:
-        """The model in evaluation mode, with averaged weights where it has an average."""
+        """The model in evaluation mode, with averaged weights where it has an average, and truncated where that is asked for."""
         return self._loaded[0]
 
     @cached_property
@@ -185,8 +217,13 @@ def _warn(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def load(path: str | Path, *, device: str = "cpu") -> Run:
-    """Open a run directory for sampling and measuring; a path that is no run raises `GanvasError` at once."""
-    run = Run(Path(path), device)
+def load(path: str | Path, *, device: str = "cpu", truncation: float | None = None, networks: Networks | None = None) -> Run:
+    """Open a run directory for sampling and measuring; a path that is no run raises `GanvasError` at once.
+
+    With a `truncation` all that is done with its model is done with codes cut off there, and statistics of batch norm gathered for them;
+    infinity cuts nothing off. Raises `GanvasError` when the model is first needed, and cannot do that. `networks` are needed only where
+    training was given some: modules of the same kind, whose weights are read from the run.
+    """
+    run = Run(Path(path), device, truncation, networks)
     _ = run.settings
     return run

@@ -250,7 +250,7 @@ def test_a_run_is_resumed_wherever_it_lies_and_from_wherever(tmp_path, monkeypat
     assert {file.name: file.read_bytes() for file in (tmp_path / "elsewhere" / "moved" / last).glob("*.safetensors")} == whole
 
 
-@pytest.mark.parametrize("prefix", ["", "hf:", "few:100:", "stacked:", "few:1000:stacked:", "task:denoise-50:"])
+@pytest.mark.parametrize("prefix", ["", "hf:", "few:100:", "stacked:", "few:1000:stacked:", "task:denoise-50:", "first:500:"])
 def test_a_source_is_remembered_by_its_whole_path(tmp_path, monkeypatch, prefix):
     from ganvas.api import _absolute
 

@@ -27,6 +27,7 @@ from ganvas.run import build
 
 SOURCES = {"images": "digits", "points": "ring"}  # embedded data of each kind
 FOR_NEEDS = {  # where a card asks for more
+    "palette": "maps:inked-pairs",
     "target": "inked",
     "aligned": "inked-pairs",
     "single": "flower",

@@ -1,6 +1,7 @@
 """What a model gives: samples of the data's form, that know neither their batch nor leave a trace, and what its capabilities promise."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from ganvas.data.batch import DataSpec
 from ganvas.data.examples import About, MemoryImages
-from ganvas.engine.capabilities import AnySize, Complete, Edit, Encode, Factors, Latent, LogProbability, Score, Translate
+from ganvas.engine.capabilities import AnySize, Complete, Edit, Encode, Factors, Latent, LogProbability, Score, Style, Translate, Truncate
 from ganvas.engine.contract import Condition
 from ganvas.engine.draws import SampleDraws
 from ganvas.engine.sampling import draw, interpolate
@@ -181,11 +182,27 @@ def test_capabilities_on_images_do_what_they_say(game):
         if isinstance(model, Score):
             scores = model.score(batch)
             assert scores.shape == (6,) and torch.isfinite(scores).all()
+        if isinstance(model, Truncate):
+            before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            small = model.truncated(0.5, SampleDraws(1))
+            assert_equal(before, dict(model.state_dict()))
+            assert type(small) is type(model) and not small.training
+            are_samples(game.samples(small, 6, seed=0), 6, game.spec)
+            torch.testing.assert_close(game.samples(small, 6, seed=0)[:2], game.samples(small, 2, seed=0), rtol=1e-5, atol=1e-5)
+            if isinstance(small, Latent) and isinstance(model, Latent):
+                codes, cut = model.draw(6, SampleDraws(0)), small.draw(6, SampleDraws(0))
+                assert cut.abs().max() <= 0.5 and torch.equal(cut.sign(), codes.sign())
+                whole = model.truncated(math.inf, SampleDraws(1))
+                assert isinstance(whole, Latent) and torch.equal(whole.draw(6, SampleDraws(0)), codes)
         if isinstance(model, Translate):
             for target in model.targets:
                 given = batch.images if target == game.spec.domains[-1] else batch["target"]
                 moved = model.translate(given, to=target, rng=SampleDraws(0))
                 assert moved.shape[0] == 6 and moved.shape[2:] == given.shape[2:] and moved.abs().max() <= 1
+                if isinstance(model, Style):
+                    example = (batch["target"] if given is batch.images else batch.images)[:1]
+                    styled = model.styled(given, example, to=target, rng=SampleDraws(0))
+                    assert styled.shape == moved.shape and styled.abs().max() <= 1 and torch.isfinite(styled).all()
             with pytest.raises(GanvasError, match="nowhere"):
                 model.translate(batch.images, to="nowhere", rng=SampleDraws(0))
         if isinstance(model, AnySize):

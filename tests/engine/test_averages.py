@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from ganvas.engine.averages import Averaged
+from ganvas.engine.clock import Clock
 from ganvas.engine.contract import Average
-from tests.engine.toys import Toy, tensors, trainer
+from ganvas.engine.optimizers import cosine
+from tests.engine.toys import Toy, plan, tensors, trainer
 
 
 class Averages(Toy):
@@ -19,6 +21,11 @@ def averaged(**rule):
     model = Averages()
     model.rule = Average(modules=(model.generator,), **rule) if rule else None
     return model, Averaged(model)
+
+
+def after(images, budget):
+    """The clock when so many images were drawn."""
+    return Clock(step=1, images=images, budget=budget, stage_step=1, stage_images=images, stage_budget=budget)
 
 
 def test_a_constant_decay_counts_steps():
@@ -37,6 +44,47 @@ def test_a_ramp_lets_the_start_be_forgotten():
     assert average.decay(2000, 50) == pytest.approx(0.5 ** (50 / 100))  # half-life 5 % of 2000
     assert average.decay(10**6, 50) == pytest.approx(0.5 ** (50 / 1000))
     assert average.decay(0, 50) == pytest.approx(0.0)
+
+
+def test_until_its_start_the_average_is_the_weights():
+    model, average = averaged(decay=0.75, start=16)
+    assert [average.decay(images, 8) for images in (8, 16, 24)] == [0.0, 0.0, 0.75]
+    name, weight = next(iter(model.generator.named_parameters()))
+    for images in (8, 16):
+        with torch.no_grad():
+            weight += 4.0
+        average.update(images, 8)
+        assert torch.equal(average.state()[f"generator.{name}"], weight)
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight += 4.0
+    average.update(24, 8)
+    torch.testing.assert_close(average.state()[f"generator.{name}"], before + 1.0)
+
+
+def test_a_half_life_may_follow_the_clock():
+    _, average = averaged(half_life=cosine(0.0, 1000.0, 0.5))
+    start, half, whole, end = (average.decay(images, 50, after(images, 400)) for images in (0, 100, 200, 400))
+    assert start == 0.0 and half == pytest.approx(0.5 ** (50 / 500))
+    assert whole == end == pytest.approx(0.5 ** (50 / 1000))
+    _, average = averaged(half_life=cosine(0.0, 1000.0, 0.5), ramp=0.25)
+    assert average.decay(100, 50, after(100, 400)) == pytest.approx(0.5 ** (50 / 25))  # the ramp is the lower of the two
+
+
+def test_a_run_hands_its_average_the_clock():
+    """A half-life of 1e-3 until half of the run, and then so long that nothing moves: the average is what the weights were at half."""
+
+    class Follows(Toy):
+        def average(self):
+            return Average(modules=(self.generator,), half_life=lambda clock: 1e-3 if clock.fraction <= 0.5 else 1e12)
+
+    t = trainer(Follows(repeat=1), plan=plan(budget=8 * 4))
+    weights = []
+    while not t.done:
+        t.play()
+        weights.append(tensors(t)["model/generator.0.weight"].clone())
+    torch.testing.assert_close(t.averaged.state()["generator.0.weight"], weights[1])
+    assert not torch.equal(weights[1], weights[3])
 
 
 def test_the_average_moves_towards_the_weights():
@@ -73,7 +121,7 @@ def test_training_never_moves_the_average_except_by_its_update():
     t = trainer(Toy(repeat=1))
     t.play()
     stored = {name: value.clone() for name, value in t.averaged.state().items()}
-    t.averaged.update = lambda images, drawn: None
+    t.averaged.update = lambda images, drawn, clock: None
     t.play()
     assert all(torch.equal(stored[name], value) for name, value in t.averaged.state().items())
     assert not torch.equal(tensors(t)["model/generator.0.weight"], stored["generator.0.weight"])

@@ -5,7 +5,7 @@ import torch
 from torch.nn import Parameter
 
 from ganvas.engine.clock import Clock
-from ganvas.engine.optimizers import SGD, Adagrad, Adam, RMSProp, at, linear_decay
+from ganvas.engine.optimizers import SGD, Adagrad, Adam, RMSProp, at, cosine, linear_decay
 from tests.engine.toys import Toy, trainer
 
 
@@ -38,6 +38,13 @@ def test_linear_decay():
     assert [linear_decay(2.0, start=0.5)(clock(i)) for i in (0, 25, 50, 75, 100)] == [2.0, 2.0, 2.0, 1.0, 0.0]
 
 
+def test_cosine():
+    """Half way after half of the share; 2 + 4 (1 + cos(pi / 4)) after a quarter of it."""
+    assert [cosine(10.0, 2.0)(clock(i)) for i in (0, 50, 100)] == pytest.approx([10.0, 6.0, 2.0])
+    course = [cosine(10.0, 2.0, 0.4)(clock(i)) for i in (0, 10, 20, 40, 41, 100)]
+    assert course == pytest.approx([10.0, 2 + 4 * (1 + 0.5**0.5), 6.0, 2.0, 2.0, 2.0])
+
+
 def test_fractions_stop_at_one():
     late = Clock(step=9, images=500, budget=400, stage_step=9, stage_images=130, stage_budget=100)
     assert late.fraction == late.stage_fraction == 1.0
@@ -52,6 +59,20 @@ def test_adam_is_the_papers():
         x -= 0.01 * (m / (1 - 0.5**t)) / ((v / (1 - 0.9**t)) ** 0.5 + 1e-8)
         expected.append(x)
     assert follow(Adam(lr=0.01, betas=(0.5, 0.9), weight_decay=0.1), gradients) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_second_beta_follows_its_schedule():
+    """As where the authors of a schedule write it into torch's groups: each update has its own beta, also in the correction of its bias."""
+    clocks = [clock(i) for i in (0, 50, 100)]
+    gradients, x, v, expected = [0.5, -2.0, 1.0], 1.0, 0.0, []
+    for t, (g, beta) in enumerate(zip(gradients, (0.9, 0.945, 0.99), strict=True), start=1):
+        v = beta * v + (1 - beta) * g * g
+        x -= 0.01 * g / ((v / (1 - beta**t)) ** 0.5 + 1e-8)
+        expected.append(x)
+    description = Adam(lr=0.01, betas=(0.0, cosine(0.9, 0.99)))
+    assert follow(description, gradients, clocks=clocks) == pytest.approx(expected, rel=1e-6)
+    assert description.settings(clocks[0]) == {"lr": 0.01, "betas": (0.0, 0.9)}
+    assert Adam(lr=0.01, betas=(0.0, 0.9)).settings(clocks[0]) == {"lr": 0.01}
 
 
 def test_rmsprop_is_the_lectures():

@@ -13,7 +13,7 @@ from ganvas.engine.contract import Batch, Condition, DataSpec
 from ganvas.engine.draws import SampleDraws, StepDraws
 from ganvas.engine.optimizers import Adam
 from ganvas.errors import GanvasError
-from ganvas.models.pix2pix import PRESETS, Config, Pix2Pix, jittered
+from ganvas.models.pix2pix import PRESETS, Config, Pix2Pix
 
 TINY = PRESETS["tiny"]
 CPU = torch.device("cpu")
@@ -149,29 +149,7 @@ def test_dropout_is_the_noise_and_stays_on_when_sampling():
     assert len(still.sample(4, condition=Condition(images=x), rng=SampleDraws(3)).unique(dim=0)) == 1
 
 
-# Jitter
-
-
-def test_both_images_of_a_pair_are_cropped_and_mirrored_alike():
-    x = torch.arange(6 * 64).float().view(6, 1, 8, 8)
-    y = torch.cat([x, 2 * x], dim=1)
-    a, b = jittered(x, y, 1.5, True, StepDraws(0, 0, 1, CPU))
-    assert a.shape == x.shape and b.shape == y.shape
-    torch.testing.assert_close(b, torch.cat([a, 2 * a], dim=1))
-    slopes = (a[:, 0, 0, -1] - a[:, 0, 0, 0]).sign()
-    assert set(slopes.tolist()) == {-1.0, 1.0}, "some are mirrored and some are not"
-    corners = {float(one.min()) for one in a}
-    assert len(corners) == 6, "each has a place of its own"
-    first = jittered(x[:3], y[:3], 1.5, True, StepDraws(0, 0, 2, CPU))[0]
-    torch.testing.assert_close(first, a[:3])
-
-
-def test_without_enlargement_pairs_are_whole():
-    x, y = torch.rand(20, 1, 6, 5), torch.rand(20, 2, 6, 5)
-    a, b = jittered(x, y, 1.0, True, StepDraws(1, 0, 1, CPU))
-    turned = (a != x).flatten(1).any(1)
-    assert 0 < int(turned.sum()) < 20
-    assert torch.equal(a[turned], x[turned].flip(3)) and torch.equal(b[turned], y[turned].flip(3)) and torch.equal(b[~turned], y[~turned])
+# Jitter (see tests/parts/test_jitter.py)
 
 
 def test_both_networks_of_a_step_see_the_same_pairs(step):

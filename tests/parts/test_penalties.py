@@ -5,7 +5,7 @@ import torch
 from torch import nn, tensor
 
 from ganvas.engine.draws import StepDraws
-from ganvas.parts.penalties import gradient_penalty, input_gradient, local_penalty, slope
+from ganvas.parts.penalties import gradient_penalty, input_gradient, local_penalty, slope, zero_centred
 
 
 def rng(seed=0, part=0, parts=1):
@@ -205,3 +205,28 @@ def test_the_local_penalty_leaves_half_precision_out():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = local_penalty(critic, real, rng())
     assert inside.dtype == torch.float32 and torch.equal(local_penalty(critic, real, rng()), inside)
+
+
+def test_the_zero_centred_penalty_is_the_squared_slope_and_comes_with_the_scores():
+    x, passes = tensor([[1.0, 2.0], [3.0, 4.0]]), []
+
+    def critic(u):
+        passes.append(u)
+        return (u**2).sum(1)
+
+    scores, penalty = zero_centred(critic, x)
+    torch.testing.assert_close(scores, tensor([5.0, 25.0]))
+    torch.testing.assert_close(penalty, tensor([20.0, 100.0]))
+    assert len(passes) == 1 and not x.requires_grad
+    _, of_constant = zero_centred(lambda u: 3 + 0 * u.sum(1), x)
+    assert not of_constant.any()
+
+
+def test_scores_and_zero_centred_penalty_both_move_the_critic():
+    """a = w . x: the penalty is ||w||^2 with gradient 2 w, the scores' sum has gradient sum x."""
+    w, x = tensor([1.0, -2.0], requires_grad=True), tensor([[1.0, 2.0], [3.0, 4.0]])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores, penalty = zero_centred(lambda u: u @ w, x)
+    assert scores.dtype == penalty.dtype == torch.float32
+    torch.testing.assert_close(torch.autograd.grad(scores.sum(), w, retain_graph=True)[0], tensor([4.0, 6.0]))
+    torch.testing.assert_close(torch.autograd.grad(penalty.mean(), w)[0], tensor([2.0, -4.0]))

@@ -37,6 +37,12 @@ PUBLISHED = {
     ("sngan", "paper"): {D: "Adam 0.0002 0 0.9", G: "Adam 0.0002 0 0.9"},
     ("projection", "paper"): {D: "Adam 0.0002 0 0.9", G: "Adam 0.0002 0 0.9"},
     ("sagan", "paper"): {D: "Adam 0.0004 0 0.9", G: "Adam 0.0001 0 0.9"},
+    ("biggan", "paper"): {D: "Adam 0.0002 0 0.999", G: "Adam 5e-05 0 0.999"},
+    ("biggan", "paper-32"): {D: "Adam 0.0002 0 0.999", G: "Adam 0.0002 0 0.999"},
+    ("r3gan", "paper"): {D: "Adam 0.0002 0 0.9", G: "Adam 0.0002 0 0.9"},
+    ("r3gan", "paper-256"): {D: "Adam 0.0002 0 0.9", G: "Adam 0.0002 0 0.9"},
+    ("spade", "paper"): {G: "Adam 0.0001 0 0.9", D: "Adam 0.0004 0 0.9"},
+    ("modular", "paper"): {D: "Adam 0.0002 0.5 0.999", G: "Adam 0.0002 0.5 0.999"},
     ("triplegan", "paper"): {
         "classifier alone": "Adam 0.0003 0.9 0.999",
         D: "Adam 0.001 0.5 0.999",
@@ -53,12 +59,18 @@ def optimizers(name, preset):
     points = preset.endswith("points")
     views = FEW if "labelled" in entry.card.needs or preset.endswith("few") else {}
     images = DataSpec(kind="images", shape=(1, 28, 28), classes=CLASSES, views=views)
+    if "palette" in entry.card.needs:
+        images = DataSpec(
+            kind="images", shape=(1, 28, 28), views={"target": (3, 28, 28)}, domains=("map", "photo"), aligned=True, palette=((0,), (1,))
+        )
     model = entry.model(entry.presets[preset], DataSpec(kind="points", shape=(2,)) if points else images)
     return {phase.name: phase.optimizer for stage in model.stages() for phase in stage.phases}
 
 
 def spelled(optimizer):
-    numbers = (*optimizer.settings(START).values(), *getattr(optimizer, "betas", ()))
+    settings = optimizer.settings(START)
+    betas = settings.pop("betas", getattr(optimizer, "betas", ()))  # among the settings where they follow a schedule
+    numbers = (*settings.values(), *betas)
     return " ".join([type(optimizer).__name__, *(f"{number:g}" for number in numbers)])
 
 

@@ -35,6 +35,8 @@ class Options:
     """Samples to draw or read; without it 10,000 or the size of the split, 50 for a single image."""
     seed: int = 0
     """Seed of the samples."""
+    truncation: float | None = None
+    """Largest entry of a code, for runs of models whose codes can be truncated; `inf` cuts nothing off."""
     convert: bool = False
     """Resize samples and turn grey into RGB or back where they differ from the data; otherwise a difference is an error."""
     device: str = "cpu"
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
             convert=options.convert,
             progress=ScanProgress() if ranks.first else None,
             ranks=ranks,
+            truncation=options.truncation,
         )
         if ranks.first:
             print(json.dumps(found.to_json(), indent=1) if options.json else found.to_text())

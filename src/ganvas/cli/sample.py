@@ -23,6 +23,9 @@ class Options:
     """Class indices to ask a conditional model for, used in turn."""
     size: tuple[int, int] | None = None
     """HEIGHT WIDTH of the images, for models that draw any size; that of the data unless given."""
+    truncation: float | None = None
+    """Largest entry of a code, for models whose codes can be truncated: the smaller, the better and the more alike samples are; `inf` cuts
+    nothing off. Statistics of batch norm are gathered anew for such codes."""
     seed: int = 0
     """Sample i is a function of (run, seed, i)."""
     device: str = "cpu"
@@ -36,11 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     from ganvas.explore.writing import check, write
     from ganvas.run import ensemble, load
 
-    runs = [load(path, device=options.device) for path in options.runs]
+    runs = [load(path, device=options.device, truncation=options.truncation) for path in options.runs]
     check(options.out, runs[0].spec)
     samples = ensemble(runs, options.count, seed=options.seed, labels=options.labels, size=options.size)
     names = " + ".join(run.entry.name for run in runs)
-    title = f"{names}, {runs[0].images:,} images seen, seed {options.seed}"
+    cut = "" if options.truncation is None else f", codes truncated at {options.truncation:g}"
+    title = f"{names}, {runs[0].images:,} images seen, seed {options.seed}{cut}"
     write(samples, options.out, runs[0].spec, title=title, labels=options.labels)
     print(f"{options.count} samples: {options.out}")
     return 0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganvas.errors import GanvasError, require
 
-_OPTIONAL = ("domains", "aligned", "single", "attributes")
+_OPTIONAL = ("domains", "aligned", "single", "attributes", "palette")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,8 @@ class DataSpec:
     `shape` is (C, H, W) for images in [-1, 1], (D,) for points, (T,) for tokens. Points are standardised: a point in the data's own
     units is `offset + scale * x`. `views` names further tensors of a batch with the shape of one sample of each: `target` is the
     second of two `domains`, whose i-th sample belongs to the i-th of the first where the data are `aligned`. `single` data are one image.
-    The view `attributes` has one number, 0 or 1, for each of the named `attributes`.
+    The view `attributes` has one number, 0 or 1, for each of the named `attributes`. Where `images` are label maps, `palette` holds the
+    colours of their classes as bytes (K of C numbers each).
     """
 
     kind: Literal["images", "points", "tokens"]
@@ -33,10 +34,11 @@ class DataSpec:
     aligned: bool = False
     single: bool = False
     attributes: tuple[str, ...] = ()
+    palette: tuple[tuple[int, ...], ...] = ()
 
     def has(self, need: str) -> bool:
-        """Whether the data provide what a card's `needs` asks for: labels, aligned pairs, a single image, or a view."""
-        facts = {"labels": bool(self.classes), "aligned": self.aligned, "single": self.single}
+        """Whether the data provide what a card's `needs` asks for: labels, aligned pairs, a single image, label maps, or a view."""
+        facts = {"labels": bool(self.classes), "aligned": self.aligned, "single": self.single, "palette": bool(self.palette)}
         return facts[need] if need in facts else need in self.views
 
     def native(self, samples: Tensor) -> Tensor:

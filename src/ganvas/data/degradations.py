@@ -83,12 +83,16 @@ def shadowed(x: Tensor, g: Generator, strength: int) -> Tensor:
 
 def without_centre(x: Tensor, g: Generator, strength: int) -> Tensor:
     """Grey in the middle rectangle, whose sides are `strength` percent of the image's."""
-    height, width = x.shape[1:]
+    return torch.where(hole_in_centre(x.shape[1], x.shape[2], strength).to(x.device), GREY, x)
+
+
+def hole_in_centre(height: int, width: int, strength: int) -> Tensor:
+    """True (H, W) in the middle rectangle, whose sides are `strength` percent of the image's."""
     tall, wide = max(1, round(height * strength / 100)), max(1, round(width * strength / 100))
     top, left = (height - tall) // 2, (width - wide) // 2
-    hole = torch.zeros(height, width, dtype=torch.bool, device=x.device)
+    hole = torch.zeros(height, width, dtype=torch.bool)
     hole[top : top + tall, left : left + wide] = True
-    return torch.where(hole, GREY, x)
+    return hole
 
 
 def without_pixels(x: Tensor, g: Generator, strength: int) -> Tensor:

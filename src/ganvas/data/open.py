@@ -3,8 +3,10 @@
 A source is the name of a built-in set (`digits`, `inked`, `inked-pairs`, `ring`, `grid`, `spiral`, `two-cities`, `china`, `flower`), the
 path of a folder of IDX files, of a folder or zip of images, of a single image, `hf:` and the name or path of a data set that the `datasets`
 library reads (see `hub`), `stacked:` and another source of grey classes (see `stacked`), `few:100:` and another source of classes, whose
-training split then keeps 100 labels (see `few`), `task:denoise:` and another source of images, which then come in pairs with spoiled ones
-(see `tasks`), or in Python a `torch.utils.data.Dataset` (see `user`). A folder called like a built-in set is reached as `./digits`.
+training split then keeps 100 labels (see `few`), `first:500:` and another source of images, whose training split then has 500 (see
+`first`), `task:denoise:` and another source of images, which then come in pairs with spoiled ones (see `tasks`), `maps:` and another
+source of pairs whose first pictures are label maps (see `maps`), or in Python a `torch.utils.data.Dataset` (see `user`). A folder called
+like a built-in set is reached as `./digits`.
 
 Folders of images are splits and classes (see `layout`) or two domains (see `domains`); a table beside the images gives labels or
 attributes (see `tables`).
@@ -17,7 +19,7 @@ from typing import get_args
 
 from torch.utils.data import Dataset
 
-from ganvas.data import digits, few, idx, inked, points, stacked, tasks
+from ganvas.data import digits, few, first, idx, inked, maps, points, stacked, tasks
 from ganvas.data.arrangement import Arrangement
 from ganvas.data.examples import Examples
 from ganvas.data.progress import Progress, Silent
@@ -122,10 +124,21 @@ def _derived(name: str, layout: Arrangement) -> Source | None:
         count, inner = few.divided(name)
         require(not inner.startswith((few.PREFIX, tasks.PREFIX)), f"'{name}': labels are taken away once, and of images with labels")
         return few.FewSource(name, count, _find(inner, layout))
+    if name.startswith(first.PREFIX):
+        count, inner = first.divided(name)
+        require(not inner.startswith(first.PREFIX), f"'{name}': images are counted once")
+        made = inner.startswith((few.PREFIX, tasks.PREFIX))
+        require(not made, f"'{name}': images are counted before anything is made of them; say {inner.partition(':')[0]}:...:first:N:SOURCE")
+        return first.FirstSource(name, count, _find(inner, layout))
     if name.startswith(tasks.PREFIX):
         title, strength, inner = tasks.divided(name)
         require(not inner.startswith((tasks.PREFIX, few.PREFIX)), f"'{name}': pairs are made of images alone; name the source itself")
         return tasks.TaskSource(name, title, strength, _find(inner, layout))
+    if name.startswith(maps.PREFIX):
+        inner = name.removeprefix(maps.PREFIX)
+        require(bool(inner), f"'{name}': name a source of pairs after it, as in {maps.PREFIX}facades/")
+        require(not inner.startswith(maps.PREFIX), f"'{name}': label maps are told once; say {inner}")
+        return maps.MapSource(name, _find(inner, layout))
     return None
 
 

@@ -164,6 +164,19 @@ def paths_figure(paths: Floats, data: Floats | None, title: str) -> "Image":
     return _finished(figure, axes, title)
 
 
+def trade_figure(values: Sequence[tuple[str, float, float]], title: str) -> "Image":
+    """Recall and precision of samples of one model, at settings with names (name, recall, precision): a path from one to the next."""
+    require(bool(values), "there is nothing to draw: no setting was measured")
+    figure, axes = _figure()
+    names, recall, precision = zip(*values, strict=True)
+    axes.plot(recall, precision, color=SAMPLE_COLOUR, linewidth=1.2, marker="o", markersize=4)
+    for name, x, y in zip(names, recall, precision, strict=True):
+        axes.annotate(escape_math(name), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="recall", ylabel="precision")
+    axes.set_aspect("equal")
+    return _finished(figure, axes, title)
+
+
 def _check_points(samples: Floats, data: Floats | None, modes: Floats | None) -> None:
     require(samples.ndim == 2 and len(samples) > 0, f"points have the shape (N, D), not {tuple(samples.shape)}")
     for name, others in (("data", data), ("modes", modes)):

@@ -1,5 +1,6 @@
 """`report.html`: one self-contained page that shows and explains a run, finished or not. It opens offline and escapes every name."""
 
+import copy
 import json
 import re
 import shlex
@@ -20,6 +21,7 @@ from ganvas.diagnostics.progress import duration
 from ganvas.diagnostics.recorder import DEVICE_ENERGY, ENERGY
 from ganvas.diagnostics.rows import RowDict, of_kind, read_rows
 from ganvas.engine.config import RunConfig, from_json, to_json
+from ganvas.engine.contract import GenerativeModel
 from ganvas.engine.observers import Observer, Row, Verdict
 from ganvas.engine.rundir import CONFIG, ENVIRONMENT, METRICS, SAMPLES, read_config
 
@@ -68,9 +70,12 @@ class Facts:
         return path if path.is_file() else None
 
 
-def write_report(run: Path) -> Path:
-    """Write `report.html` and `curves.png` from what the run holds so far; return the report's path. Raises `GanvasError` for no run."""
-    facts = read_facts(run)
+def write_report(run: Path, model: GenerativeModel | None = None) -> Path:
+    """Write `report.html` and `curves.png` from what the run holds so far; return the report's path. Raises `GanvasError` for no run.
+
+    `model` is the run's, if it is at hand: what cannot be built from the configuration alone is described by a copy of it.
+    """
+    facts = read_facts(run, model)
     title = f"{facts.entry.card.title} on {_source(facts)}"
     parts = (heading(facts, title), *(section(facts) for section in SECTIONS))
     if facts.train:
@@ -79,12 +84,15 @@ def write_report(run: Path) -> Path:
     return run / REPORT
 
 
-def read_facts(run: Path) -> Facts:
-    """Read a run directory and build its model once for its facts."""
+def read_facts(run: Path, model: GenerativeModel | None = None) -> Facts:
+    """Read a run directory and build its model once for its facts; where a user may have given networks, `model` is copied."""
     settings = read_config(run)
     entry = catalog.open_model(settings["model"])
     spec = DataSpec.from_json(settings["data"]["spec"])
-    model = entry.model(from_json(entry.config, settings["config"], str(run / CONFIG)), spec)
+    if model is not None and entry.card.networks:
+        built = copy.deepcopy(model).cpu()
+    else:
+        built = entry.model(from_json(entry.config, settings["config"], str(run / CONFIG)), spec)
     try:
         environment = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -96,7 +104,7 @@ def read_facts(run: Path) -> Facts:
         rows=read_rows(run / METRICS),
         entry=entry,
         spec=spec,
-        game=describe(model, spec, int(settings["resolved"]["images"])),
+        game=describe(built, spec, int(settings["resolved"]["images"])),
         frames=_frames(run / SAMPLES, GRIDS),
         surfaces=_frames(run / SAMPLES, SURFACES),
     )
@@ -403,7 +411,7 @@ class ReportObserver(Observer):
 
     def finish(self, trainer: "Trainer", outcome: str) -> None:
         if outcome != "interrupted":
-            write_report(self._run)
+            write_report(self._run, trainer.model)
 
     def state(self) -> dict[str, Any]:
         return {}

@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ganvas.engine.clock import Clock
 from ganvas.engine.contract import Average, GenerativeModel
 from ganvas.errors import GanvasError
 
@@ -28,20 +29,30 @@ class Averaged:
         own = dict(self.model.named_parameters())
         self._average: dict[str, Tensor] = {name: own[name].detach() for name in self._live}
 
-    def decay(self, images: int, drawn: int) -> float:
-        """The share of the old average kept by an update after `images` images, `drawn` of which in this step."""
+    def decay(self, images: int, drawn: int, clock: Clock | None = None) -> float:
+        """The share of the old average kept by an update after `images` images, `drawn` of which in this step.
+
+        The clock, which has counted the step, is for half-lives that follow it.
+        """
         assert self._rule is not None
+        if 0 < images <= self._rule.start:
+            return 0.0
         if self._rule.decay is not None:
             return self._rule.decay
         assert self._rule.half_life is not None
-        half_life = self._rule.half_life if self._rule.ramp is None else min(self._rule.half_life, self._rule.ramp * images)
+        half_life = self._rule.half_life
+        if callable(half_life):
+            assert clock is not None, "a half-life that follows the clock is asked with one"
+            half_life = half_life(clock)
+        if self._rule.ramp is not None:
+            half_life = min(half_life, self._rule.ramp * images)
         return 0.5 ** (drawn / max(half_life, 1e-8))
 
     @torch.no_grad()
-    def update(self, images: int, drawn: int) -> None:
+    def update(self, images: int, drawn: int, clock: Clock | None = None) -> None:
         """Move the average towards the weights after a step."""
         if self._live:
-            weight = 1.0 - self.decay(images, drawn)
+            weight = 1.0 - self.decay(images, drawn, clock)
             torch._foreach_lerp_(list(self._average.values()), [p.detach() for p in self._live.values()], weight)
 
     def state(self) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ganvas.engine.contract import Batch, Condition
+from ganvas.engine.contract import Batch, Condition, GenerativeModel
 from ganvas.engine.draws import Draws
 
 
@@ -24,6 +24,18 @@ class Latent(ABC):
     @abstractmethod
     def prior(self) -> str:
         """The law of a code's entries: 'normal' or 'uniform' on [-1, 1]; interpolation follows it (spherical or linear)."""
+
+
+class Truncate(ABC):
+    """Codes can be held near the middle of their law: then samples are better and more alike."""
+
+    @abstractmethod
+    def truncated(self, threshold: float, rng: Draws) -> GenerativeModel:
+        """A copy of this model, for sampling, whose codes' entries are at most `threshold` in size (infinity: as they are).
+
+        The same draws give the same codes, moved inwards. What layers have measured of what passes them is measured anew on such codes,
+        drawn from `rng`. Asked for in evaluation mode, on the averaged weights; changes nothing here.
+        """
 
 
 class Encode(ABC):
@@ -99,6 +111,17 @@ class Translate(ABC):
     @abstractmethod
     def translate(self, images: Tensor, *, to: str, rng: Draws) -> Tensor:
         """Images (n, C, H, W) in [-1, 1] of domain `to`, of the size given."""
+
+
+class Style(ABC):
+    """Translations take the look of an example, where several would do."""
+
+    @abstractmethod
+    def styled(self, images: Tensor, example: Tensor, *, to: str, rng: Draws) -> Tensor:
+        """`translate`, in the style of an example (1, C', H, W) of domain `to`, of the data's size; images may be several.
+
+        `GanvasError` where the model, as it is configured, knows no styles.
+        """
 
 
 class AnySize(ABC):

@@ -11,8 +11,8 @@ class Card:
     `teaches` says in about eight words what a reader learns here. `data` lists the kinds of data the model takes (images | points |
     tokens). `capabilities` names what it can do beyond sampling (see `ganvas.engine.capabilities`), `conditions` what a sample can be
     asked for (labels | attributes | text) or is made from (images). `needs` lists what the data must provide (labels, target, aligned,
-    single, ...: `DataSpec.has`). `exceptions` maps the name of a check of the contract suite that cannot hold for this model to the
-    reason.
+    single, ...: `DataSpec.has`). `networks` names what a user may give of his own in Python. `exceptions` maps the name of a check of the
+    contract suite that cannot hold for this model to the reason.
     """
 
     title: str
@@ -24,4 +24,5 @@ class Card:
     capabilities: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     exceptions: Mapping[str, str] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from ganvas.data.batch import Batch, DataSpec
 from ganvas.engine.card import Card
 from ganvas.engine.clock import Clock
 from ganvas.engine.draws import Draws
-from ganvas.engine.optimizers import Optimizer
+from ganvas.engine.optimizers import Optimizer, Schedule
 
 __all__ = ["Average", "Batch", "Card", "Clock", "Condition", "DataSpec", "Draws", "GenerativeModel", "Loss", "Phase", "Stage", "Step"]
 
@@ -92,14 +92,16 @@ class Average:
     """Which modules are sampled from an exponential moving average of their weights, and how it moves.
 
     decay:     share of the old average kept at each step, or
-    half_life: images after which a weight's share has halved, decay = 0.5 ** (batch / half_life).
+    half_life: images after which a weight's share has halved, decay = 0.5 ** (batch / half_life); or a function of the clock.
     ramp:      upper bound of the half-life as a share of the images seen so far (so that the average forgets its start).
+    start:     images up to which the average is the weights themselves.
     """
 
     modules: tuple[nn.Module, ...]
     decay: float | None = None
-    half_life: float | None = None
+    half_life: Schedule | None = None
     ramp: float | None = None
+    start: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

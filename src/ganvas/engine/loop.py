@@ -130,7 +130,7 @@ class Trainer:
                 shown = self.updates.apply(phase, seed, clock, batches, scratch)
                 values |= {f"{phase.name}/{name}": value for name, value in shown.items()}
         self.step, self.stage_step = self.step + 1, self.stage_step + 1
-        self.averaged.update(self.images, self.images - before)
+        self.averaged.update(self.images, self.images - before, self.clock)
         if self.images >= self._ends[self.stage] and self.stage + 1 < len(self.stages):
             self.stage, self.stage_step, self.stage_start, self._entered = self.stage + 1, 0, self.images, False
         if before and not crossed(before, self.images, self.plan.log_every) and not self.done:

@@ -4,6 +4,7 @@ Any number may be a function of the clock (`Clock -> float`), so that a schedule
 scheduler state.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ def linear_decay(value: float, start: float = 0.0) -> Callable[[Clock], float]:
     return lambda clock: value * min(1.0, (1.0 - clock.stage_fraction) / (1.0 - start))
 
 
+def cosine(start: float, end: float, share: float = 1.0) -> Callable[[Clock], float]:
+    """From `start` to `end` along half a cosine, which takes this share of the stage; `end` from there on."""
+    return lambda clock: end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, clock.stage_fraction / share)))
+
+
 class Optimizer(ABC):
     """A description; compared by identity."""
 
@@ -42,18 +48,22 @@ class Optimizer(ABC):
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2014); with `weight_decay` in its original, coupled form."""
+    """Adam (Kingma & Ba 2014); with `weight_decay` in its original, coupled form. The second of `betas` may follow a schedule."""
 
     lr: Schedule
-    betas: tuple[float, float]
+    betas: tuple[float, Schedule]
     eps: float = 1e-8
     weight_decay: float = 0.0
 
     def build(self, parameters: list[Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=0.0, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True)
+        first, second = self.betas
+        betas = (first, 0.0 if callable(second) else second)  # a schedule's value is written before every update
+        return torch.optim.Adam(parameters, lr=0.0, betas=betas, eps=self.eps, weight_decay=self.weight_decay, fused=True)
 
     def settings(self, clock: Clock) -> dict[str, Any]:
-        return {"lr": at(self.lr, clock)}
+        first, second = self.betas
+        scheduled = {"betas": (first, at(second, clock))} if callable(second) else {}
+        return {"lr": at(self.lr, clock), **scheduled}
 
 
 @final

@@ -39,7 +39,6 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from ganvas.engine.capabilities import Translate
 from ganvas.engine.card import Card
@@ -47,6 +46,7 @@ from ganvas.engine.contract import Condition, DataSpec, Draws, GenerativeModel, 
 from ganvas.engine.optimizers import Adam, Optimizer, linear_decay
 from ganvas.errors import nearest, require
 from ganvas.parts import initialise
+from ganvas.parts.jitter import jittered
 from ganvas.parts.objectives import NON_SATURATING, per_sample, widen
 from ganvas.parts.patch import PATCHES, Patch, PatchCritic
 from ganvas.parts.ranges import in_range, one_of, whole
@@ -117,23 +117,6 @@ class Config:
         in_range(self, 0.0, math.inf, "init", "lr", open_low=True)
         for rate in self.betas:
             require(0.0 <= rate < 1.0, f"--config.betas holds numbers of at least 0 and below 1, not {rate!r}")
-
-
-def jittered(x: Tensor, y: Tensor, factor: float, mirror: bool, rng: Draws) -> tuple[Tensor, Tensor]:
-    """Pairs (B, C, H, W) and (B, C', H, W) enlarged and cropped alike, each pair at a place of its own, half of them mirrored."""
-    count, (height, width) = len(x), x.shape[2:]
-    tall, wide = round(factor * height), round(factor * width)
-    both = torch.cat([x, y], dim=1)
-    if (tall, wide) != (height, width):
-        both = interpolate(both, size=(tall, wide), mode="bilinear")
-    place = rng.uniform(count, 3)
-    rows = (place[:, :1] * (tall - height + 1)).long() + torch.arange(height, device=x.device)
-    columns = (place[:, 1:2] * (wide - width + 1)).long() + torch.arange(width, device=x.device)
-    turned = mirror & (place[:, 2:] < 0.5)
-    columns = torch.where(turned, columns.flip(1), columns)
-    number = torch.arange(count, device=x.device)[:, None, None]
-    cut = both.permute(0, 2, 3, 1)[number, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    return cut[:, : x.shape[1]], cut[:, x.shape[1] :]
 
 
 @final

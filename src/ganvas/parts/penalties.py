@@ -12,7 +12,7 @@ from torch import Tensor
 from ganvas.engine.draws import Draws
 from ganvas.parts.objectives import per_sample, widen
 
-__all__ = ["gradient_penalty", "input_gradient", "local_penalty", "slope"]
+__all__ = ["gradient_penalty", "input_gradient", "local_penalty", "slope", "zero_centred"]
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -23,10 +23,16 @@ def input_gradient(critic: Critic, x: Tensor) -> Tensor:
     x is (B, ...). Scores are those of `per_sample`. Autocast is switched off: the square of a gradient in half precision is noise.
     A compiled critic runs eagerly here, because compiled graphs cannot be differentiated twice.
     """
+    return _scored(critic, x)[1]
+
+
+def _scored(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B,) and the gradient (B, ...) of `input_gradient`, from one pass."""
     x = widen(x.detach()).requires_grad_()
     with torch.compiler.set_stance("force_eager"), torch.autocast(x.device.type, enabled=False), torch.enable_grad():
-        (gradient,) = torch.autograd.grad(per_sample(critic(x)).sum(), x, create_graph=True)
-    return gradient
+        scores = per_sample(critic(x))
+        (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+    return scores, gradient
 
 
 def slope(gradient: Tensor) -> Tensor:
@@ -56,3 +62,13 @@ def local_penalty(critic: Critic, real: Tensor, rng: Draws, *, noise: float = 0.
     x = widen(real.detach())
     delta = noise * x.std(correction=0) * (2 * rng.uniform(*x.shape) - 1)
     return (slope(input_gradient(critic, x + delta)) - target).square()
+
+
+def zero_centred(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B,) of samples x (B, ...) and || grad_x critic(x) ||^2 (B,), from one pass in single precision.
+
+    On reals the second is the penalty R1, on fakes R2 (Mescheder et al. 2018, arXiv:1801.04406, section 4.1); the weight, there
+    gamma / 2, stays with the model. An objective of the same scores costs no second pass.
+    """
+    scores, gradient = _scored(critic, x)
+    return scores, gradient.flatten(1).square().sum(1)

@@ -140,8 +140,9 @@ def level_of(canvas: Canvas, side: int) -> int:
 
 @final
 class ResidualGenerator(nn.Module):
-    """Codes (B, Z) and conditions (B, F), if any, to images (B, C, H, W) in [-1, 1]: a linear layer, a block a level, norm, ReLU, 3 x 3
-    convolution, tanh. `norm` makes the norms of blocks; `attention` (a function of maps) stands where maps are nearest to `attended`."""
+    """Codes (B, Z) and conditions (B, F), if any, or one of them for each block, to images (B, C, H, W) in [-1, 1]: a linear layer, a block
+    a level, norm, ReLU, 3 x 3 convolution, tanh. `norm` makes the norms of blocks; `attention` (a function of maps) stands where maps are
+    nearest to `attended`."""
 
     def __init__(
         self,
@@ -164,11 +165,12 @@ class ResidualGenerator(nn.Module):
         self.norm = nn.BatchNorm2d(widths[-1])
         self.last = wrap(glorot(nn.Conv2d(widths[-1], channels, 3, padding=1)))
 
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor | Sequence[Tensor] | None = None) -> Tensor:
+        own = (c,) * len(self.blocks) if c is None or isinstance(c, Tensor) else c
         # The projection is read as (h, w, maps), so that its output is channels-last without a copy.
         x = self.project(z).view(-1, *self.maps).permute(0, 3, 1, 2)
-        for place, block in enumerate(self.blocks, 1):
-            x = block(x, c)
+        for place, (block, condition) in enumerate(zip(self.blocks, own, strict=True), 1):
+            x = block(x, condition)
             x = self.attention(x) if place == self.place else x
         return self.canvas.crop(torch.tanh(self.last(relu(self.norm(x)))))
 
