@@ -26,7 +26,9 @@ had in its own update. Learning rates are halved at fixed intervals, as in the p
 those without vanishing residuals or skip connections (section 3.5). Widths are the re-coding's; the text gives none for 64 x 64.
 
 What to expect. Smooth and clean samples early, M (watched as `M`) falling with quality, k creeping upwards from 0 for tens of thousands of
-updates. With a low gamma some classes vanish.
+updates. With a low gamma some classes vanish. Data whose classes are not equally easy to reconstruct are a trap: on MNIST, where a 1 is
+mostly black, the game settles on ones alone, whatever gamma in [0.7, 1], with k near 0.1, the share of ones in the data: there the critic
+gains as much by spoiling ones as by learning them, and the controller's balance is met.
 """
 
 import math
@@ -82,8 +84,6 @@ class Config:
     """Convolutions on each size (section 3.5)."""
     base: int = 8
     """Side of the smallest maps that is aimed at (section 3.5)."""
-    generator_norm: bool = False
-    """Batch normalisation in the generator; the paper has none, the networks of Lucic et al. 2018 (arXiv:1711.10337) have it."""
     lr_generator: float = 1e-4
     """The generator's first learning rate (section 4.1)."""
     lr_critic: float = 1e-4
@@ -107,17 +107,16 @@ class Config:
             require(0.0 <= rate < 1.0, f"--config.betas holds numbers of at least 0 and below 1, not {rate!r}")
 
 
-def bent(below: int, above: int, *, stride: int = 1, norm: bool = False) -> list[nn.Module]:
-    """A 3 x 3 convolution, batch normalisation if asked for, and the exponential linear unit."""
-    convolution = nn.Conv2d(below, above, 3, stride=stride, padding=1, bias=not norm)
-    return [convolution, *([nn.BatchNorm2d(above)] if norm else []), nn.ELU(inplace=True)]
+def bent(below: int, above: int, stride: int = 1) -> list[nn.Module]:
+    """A 3 x 3 convolution and the exponential linear unit."""
+    return [nn.Conv2d(below, above, 3, stride=stride, padding=1), nn.ELU(inplace=True)]
 
 
 @final
 class Decoder(nn.Module):
     """Codes (B, I) to the canvas (B, C, h 2^n, w 2^n); the generator, and the critic's second half."""
 
-    def __init__(self, inputs: int, config: Config, canvas: Canvas, channels: int, *, norm: bool = False) -> None:
+    def __init__(self, inputs: int, config: Config, canvas: Canvas, channels: int) -> None:
         super().__init__()
         f = config.width
         self.maps = (*canvas.base, f)
@@ -125,7 +124,7 @@ class Decoder(nn.Module):
         layers: list[nn.Module] = []
         for level in range(canvas.levels + 1):
             layers += [nn.Upsample(scale_factor=2)] if level else []
-            layers += [layer for _ in range(config.convolutions) for layer in bent(f, f, norm=norm)]
+            layers += [layer for _ in range(config.convolutions) for layer in bent(f, f)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(f, channels, 3, padding=1))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -164,7 +163,7 @@ class BEGAN(GenerativeModel, Latent, Score):
         self.config, self.data = config, data
         channels, height, width = data.shape
         self.canvas = Canvas.fit(height, width, base=config.base)
-        self.generator = Decoder(config.z, config, self.canvas, channels, norm=config.generator_norm)
+        self.generator = Decoder(config.z, config, self.canvas, channels)
         self.critic = nn.Sequential(Encoder(config, self.canvas, channels), Decoder(config.code, config, self.canvas, channels))
         self.register_buffer("k", torch.zeros(()))
 
