@@ -37,7 +37,7 @@ from ganvas.run import Run
 
 ROOT = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("GANVAS_DATA", ROOT / "../../shared/data")).resolve()
-KEPT, PAGE, FIGURES = ROOT / "results" / "density.json", ROOT.parent / "docs" / "density.md", ROOT.parent / "docs" / "figures"
+KEPT, PAGE, FIGURES = ROOT / "results" / "density.json", ROOT.parent / "docs" / "density.md", ROOT.parent / "docs" / "figures" / "density"
 RUNS = Path("runs") / "quality"
 TIMED = 1_000
 """Samples whose drawing is timed."""

@@ -116,8 +116,12 @@ def test_a_signal_between_steps(tmp_path, number):
 
 def test_a_closed_terminal_counts_as_sigterm(tmp_path):
     busy = Busy(4, lambda: os.kill(os.getpid(), signal.SIGHUP))
-    t = trainer(plan=LONG, checkpoints=Checkpoints(tmp_path), observers={"busy": busy})
-    assert t.run() == "interrupted" and (t.step, t.signals.received) == (4, signal.SIGTERM)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
+    try:
+        t = trainer(plan=LONG, checkpoints=Checkpoints(tmp_path), observers={"busy": busy})
+        assert t.run() == "interrupted" and (t.step, t.signals.received) == (4, signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     goes_on_exactly(tmp_path)
 
 

@@ -30,9 +30,10 @@ back; the last convolution covers what is left, r x r. Images end in tanh (there
 at the data's marginal log-odds). Every layer that is not normalised has one bias a map (there some have none). The discriminator is
 updated before the other two, on pairs of its own. Points are not taken.
 
-What to expect. Reconstructions keep what an image is of sooner than how it is drawn. The discriminator, which no normalisation holds
-back, runs ahead early where all learn at one rate and the networks are narrow; `quick` gives it a tenth of theirs. If sigma falls to 0
-everywhere the encoder has become a function, as in `bigan`.
+What to expect. Reconstructions keep what an image is of sooner than how it is drawn, but late: after the 300,000 images of `quick` on
+MNIST samples are of all ten classes and rough (fd 0.11), nearest codes tell 0.70 of the classes (untrained 0.63), and reconstructions do
+not keep the class yet. A discriminator with a tenth of the others' rate never tells the pairs apart, and samples stay alike (fd 0.49). If sigma
+falls to 0 everywhere the encoder has become a function, as in `bigan`.
 """
 
 import math
@@ -299,7 +300,7 @@ _QUICK = Config(
 
 PRESETS = {
     "paper": Config(),
-    "quick": _QUICK,
+    "quick": replace(_QUICK, lr=4e-4, lr_discriminator=4e-4),
     "tiny": replace(_QUICK, images=8 * 20, batch=8, z=4, width=2, lr=2e-3, lr_discriminator=2e-3, ema_half_life=50.0),
 }
 

@@ -31,8 +31,8 @@ differ the discriminator has an easy game.
 
 What to expect. Samples like those of `gan`. Reconstructions are of the same class for about every second digit, and rarely the same digit:
 nothing but the discriminator asks for likeness. Without `bound`, or without normalisation in the discriminator, short runs keep the class
-of far fewer. If D(x, E(x)) goes to 1 and D(G(z), z) to 0 for good, the two kinds of pairs have come apart: lower the learning rate. Rates of
-5e-4 did so after 250,000 images of MNIST; at `quick`'s 2e-4, falling early, they stay together.
+of far fewer. If D(x, E(x)) goes to 1 and D(G(z), z) to 0 for good, the two kinds of pairs have come apart: lower the learning rate. Rates
+of 5e-4 did so after 250,000 images of MNIST; at `quick`'s 2e-4, falling early, they stay together.
 """
 
 import math
