@@ -32,8 +32,8 @@ updated before the other two, on pairs of its own. Points are not taken.
 
 What to expect. Reconstructions keep what an image is of sooner than how it is drawn, but late: after the 300,000 images of `quick` on
 MNIST samples are of all ten classes and rough (fd 0.11), nearest codes tell 0.70 of the classes (untrained 0.63), and reconstructions do
-not keep the class yet. A discriminator with a tenth of the others' rate never tells the pairs apart, and samples stay alike (fd 0.49). If sigma
-falls to 0 everywhere the encoder has become a function, as in `bigan`.
+not keep the class yet. A discriminator with a tenth of the others' rate never tells the pairs apart, and samples stay alike (fd 0.49). If
+sigma falls to 0 everywhere the encoder has become a function, as in `bigan`.
 """
 
 import math
