@@ -104,9 +104,8 @@ class Run:
             return model
         require(self.truncation > 0, f"--truncation {self.truncation:g}: must be greater than 0 (inf: all codes)")
         if not isinstance(model, Truncate):
-            raise GanvasError(
-                f"--truncation: codes of {self.entry.card.title} are not truncated; `ganvas list` shows what each model can do"
-            )
+            title = self.entry.card.title
+            raise GanvasError(f"{self.path}: codes of {title} cannot be truncated; `ganvas list` shows what each model can do")
         return model.truncated(self.truncation, SampleDraws(key("truncation"), device=find(self.device)))
 
     @property

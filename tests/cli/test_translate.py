@@ -83,11 +83,11 @@ def test_one_picture_goes_to_the_second_domain(run, tmp_path):
         (["nothing.png", "--out", "out"], "nothing.png: no such file or folder"),
         (["empty", "--out", "out"], "empty: holds no picture"),
         (["in", "--out", "out", "--to", "C"], "there is no such domain, only A and B"),
-        (["in", "--out", "in"], "'a.png' would be overwritten by its translation"),
+        (["in", "--out", "in"], "'a.png' would be overwritten"),
         (["in", "--out", "in/a.png"], "is a file; translations are written to a folder"),
         (["twice", "--out", "out"], "several files would be written to a.png"),
         (["sheet", "--out", "out"], "would be overwritten by a sheet"),
-        (["bad", "--out", "out"], "no picture could be read: 'a.png' is HTML"),
+        (["bad", "--out", "out"], "no picture is left to translate: 'a.png' is HTML"),
     ],
 )
 def test_wrong_input_is_one_clear_line(run, tmp_path, monkeypatch, capsys, arguments, message):
@@ -228,6 +228,12 @@ def holds(page, picture):
         (["in", "--out", "out", "--truth", "others"], "--truth others: holds no picture called like 'a.png'"),
         (["in", "--out", "out", "--truth", "photo/b.png"], "one picture is the truth of one, and there are 2"),
         (["photo", "--out", "out"], "'b.png' is no label map: "),
+        (["in", "--out", "out", "--truth", "damaged"], "'--truth damaged/a.png' is HTML"),
+        (["in", "--out", "truths", "--truth", "truths"], "--out truths: 'a.png' would be overwritten"),
+        (["photo", "--out", "truths", "--style", "truths/b.png"], "--out truths: 'b.png' would be overwritten"),
+        (["in", "--out", "sheets", "--style", "sheets/comparison.png"], "--out sheets: 'comparison.png' would be overwritten"),
+        (["--out", "truths", "--style", "truths/0000.png"], "--out truths: '0000.png' would be overwritten"),
+        (["--out", "out", "--data", "photo"], "no picture is left to translate: 'example 0' is no label map: "),
         (["--out", "out", "--truth", "in"], "the examples of --data bring their own"),
         (["in", "--out", "out", "--count", "3"], "leave them out where pictures are named"),
         (["--out", "out", "--count", "0"], "--count 0: must be greater than 0"),
@@ -238,11 +244,16 @@ def test_wrong_styles_truths_and_maps_are_one_clear_line(painter, tmp_path, monk
     (tmp_path / "bad.png").write_bytes(b"<html>")
     for name in ("in/a.png", "in/c.png"):
         drawn(tmp_path / name, squares(0))
-    save(tmp_path / "photo/b.png", 12, 14, 5)
+    for name in ("photo/b.png", "truths/a.png", "truths/b.png", "truths/c.png", "truths/0000.png", "sheets/comparison.png"):
+        save(tmp_path / name, 12, 14, 5)
+    for name in ("damaged/a.png", "damaged/c.png"):
+        drawn(tmp_path / name, squares(0)).write_bytes(b"<html>")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
     save(tmp_path / "others/z.png", 12, 14, 5)
     assert main(["translate", str(painter), *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_a_translator_without_styles_says_so(run, tmp_path, capsys):

@@ -31,8 +31,8 @@ def test_truncate_says_what_it_cannot(run, digits_run, ring_run, capsys):
     for words, said in [
         ([str(run), "--out", "t.npz"], "--out t.npz: a sheet is written to NAME.png"),
         ([str(run), "--out", "nowhere/t.png"], "the folder nowhere does not exist"),
-        ([str(run), "--values", "0", "--out", "t.png"], "--truncation 0: must be greater than 0"),
-        ([str(digits_run), "--out", "t.png"], "--truncation: codes of DCGAN are not truncated"),
+        ([str(run), "--values", "0", "--out", "t.png"], "--values 0: must be greater than 0"),
+        ([str(digits_run), "--out", "t.png"], "codes of DCGAN cannot be truncated"),
         ([str(ring_run), "--out", "t.png"], "a sheet is of images, and this run makes points"),
     ]:
         assert main(["truncate", *words]) == 2
@@ -51,7 +51,7 @@ def test_samples_can_be_truncated(run, digits_run, capsys):
         ([str(run), "--truncation", "-1"], "--truncation -1: must be greater than 0"),
         (
             [str(digits_run), "--truncation", "0.5"],
-            "--truncation: codes of DCGAN are not truncated; `ganvas list` shows what each model can",
+            "codes of DCGAN cannot be truncated; `ganvas list` shows what each model can",
         ),
     ]:
         assert main(["sample", *words, "--out", "x.npz"]) == 2

@@ -7,7 +7,7 @@ from PIL import Image
 
 from ganvas.data.batch import DataSpec
 from ganvas.data.describe import describe
-from ganvas.data.maps import NoMaps, counts_of, far, hexadecimal, palette_of
+from ganvas.data.maps import NoMaps, counts_of, far, hexadecimal, palette_of, reach
 from ganvas.data.open import open_data
 from ganvas.errors import GanvasError
 
@@ -134,6 +134,14 @@ def test_colours_are_counted():
 def test_a_picture_of_other_colours_is_far():
     pixels = torch.tensor([[[0, 0, 0], [40, 0, 0]], [[41, 0, 0], [255, 255, 255]]], dtype=torch.uint8)
     assert far(pixels, ((0, 0, 0),)) == 0.5 and far(pixels, ((0, 0, 0), (255, 255, 255))) == 0.25
+
+
+def test_between_two_numbers_of_classes_is_nothing():
+    """Colours that are near to each other leave less room: half of what lies between them."""
+    assert reach(((0, 0, 0), (255, 255, 255))) == 40 and reach(((0, 0, 0), (30, 50, 0))) == 25
+    assert reach(((0,), (1,), (2,), (3,))) == 0
+    pixels = torch.tensor([[[0], [3]], [[4], [7]]], dtype=torch.uint8)
+    assert far(pixels, ((0,), (1,), (2,), (3,))) == 0.5
 
 
 def test_blends_are_no_classes():

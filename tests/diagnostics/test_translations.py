@@ -6,7 +6,7 @@ import torch
 
 from ganvas import catalog
 from ganvas.data.open import open_data
-from ganvas.diagnostics.gallery import TranslationEasel
+from ganvas.diagnostics.gallery import TranslationEasel, in_colours
 from ganvas.engine.draws import SampleDraws
 from tests.diagnostics.runs import observed, trainer
 
@@ -42,3 +42,14 @@ def test_each_row_is_followed_by_its_translations(tmp_path, data, rows):
             found = cells(drawn[-1], rows * group + row)
             assert np.abs(found.astype(int) - part[8 * group : 8 * group + 8].astype(int)).max() <= 1, (group, row)
     assert not (tmp_path / "samples" / "interpolation.png").exists() and (tmp_path / "samples" / "grid.png").exists()
+
+
+def test_index_maps_are_shown_in_colours():
+    """A colour for each class in the order of their numbers, of whatever is nearest; colours and pictures without palette as they are."""
+    maps = np.array([[[0], [1]], [[2], [3]]], np.uint8)
+    shown = in_colours(maps, ((2,), (0,), (1,)))
+    assert shown.shape == (2, 2, 3) and shown.dtype == np.uint8 and len(np.unique(shown.reshape(-1, 3), axis=0)) == 3
+    assert (shown[1, 0] == shown[1, 1]).all() and (in_colours(maps + 7, ((7,), (8,), (9,))) == shown).all()
+    assert in_colours(maps, ()) is maps
+    coloured = np.zeros((2, 2, 3), np.uint8)
+    assert in_colours(coloured, ((0, 0, 0), (9, 9, 9))) is coloured

@@ -1,5 +1,7 @@
 """Pictures of any size through translators of any kind: padded, in tiles, or resized; and the sheets that show them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,12 @@ from PIL import Image
 
 import ganvas
 from ganvas.data.batch import DataSpec
+from ganvas.data.open import open_data
 from ganvas.engine.capabilities import Translate
 from ganvas.engine.draws import SampleDraws
 from ganvas.errors import GanvasError
 from ganvas.explore import translating
+from ganvas.explore.given import given
 from ganvas.explore.translating import inputs, reduced, sheet, source_channels, translate, translated
 
 CPU = torch.device("cpu")
@@ -137,7 +141,7 @@ def test_a_translation_is_that_of_the_model_whatever_stands_beside_it(run, tmp_p
 def test_pictures_are_not_overwritten_by_their_translations(run, tmp_path):
     path = save(tmp_path / "a.png", 8, 8, 3)
     before = path.read_bytes()
-    with pytest.raises(GanvasError, match=r"'a.png' would be overwritten by its translation; name another folder"):
+    with pytest.raises(GanvasError, match=r"'a.png' would be overwritten; name another folder"):
         translate(run, inputs(tmp_path), tmp_path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
@@ -153,3 +157,21 @@ def test_hidden_files_and_other_files_are_no_pictures(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in inputs(tmp_path)] == ["a.jpg", "b.PNG"]
+
+
+def test_index_maps_of_another_size_are_refused(tmp_path):
+    """Between class 0 and class 3, when a map is resized, stand pixels of classes 1 and 2."""
+    for name, side in (("known", 16), ("other", 24)):
+        for half in "AB":
+            (tmp_path / name / half).mkdir(parents=True)
+            for i in range(2):
+                pixels = np.random.default_rng(i).integers(0, 4, (side // 4, side // 4)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+                Image.fromarray(pixels).save(tmp_path / name / half / f"{i}.png")
+    source = f"maps:{tmp_path / 'known'}"
+    spec = open_data(source, layout="pairs").spec
+    settings = {"data": {"source": source}, "run": {"resolution": None, "layout": "pairs"}}
+    run = SimpleNamespace(path=tmp_path, device="cpu", spec=spec, settings=settings)
+    assert given(run).count == 2
+    for other in (str(tmp_path / "other"), f"maps:{tmp_path / 'other'}"):
+        with pytest.raises(GanvasError, match="other: its pictures are 24 x 24, the run's label maps 16 x 16, and index images blend"):
+            given(run, other)

@@ -17,7 +17,7 @@ from ganvas.engine.draws import SampleDraws
 from ganvas.engine.loop import Plan, Trainer
 from ganvas.engine.optimizers import Adam
 from ganvas.errors import GanvasError
-from ganvas.models.r3gan import PRESETS, R3GAN, Config
+from ganvas.models.r3gan import PRESETS, R3GAN
 from ganvas.parts.grouped import GroupedBlock
 
 TINY = PRESETS["tiny"]
@@ -295,6 +295,7 @@ def test_losses_and_samples_of_every_size(classes, shape, step_for, pictures_of)
         ({"depth": 0}, "--config.depth must be a whole number of at least 1, not 0"),
         ({"most": 2}, "--config.most must be at least --config.width, 4, not 2"),
         ({"group": 3}, "--config.group must divide the 8 maps within a block of 4, not be 3"),
+        ({"width": 5, "most": 30, "group": 12}, "--config.group must divide the 20 maps within a block of 10, not be 12"),
     ],
 )
 def test_bad_numbers_name_their_flag(change, message):
@@ -332,7 +333,6 @@ def test_a_resumed_run_goes_on_with_its_schedules(tmp_path):
         assert torch.equal(value, second.model.state_dict()[name]), name
     for name, value in whole.averaged.state().items():
         assert torch.equal(value, second.averaged.state()[name]), name
-    assert Config().batch == 512
 
 
 # (c) a short trace

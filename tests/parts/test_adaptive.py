@@ -7,6 +7,7 @@ import torch
 from torch import tensor
 
 from ganvas.engine.draws import StepDraws
+from ganvas.parts import adaptive
 from ganvas.parts.adaptive import Adaptive, colour, looked_up, sampled, warp
 
 SIZES = [(1, 8, 8), (3, 11, 13), (2, 9, 6), (1, 28, 28)]
@@ -114,6 +115,77 @@ def test_grey_images_have_no_hue_and_two_channels_none_either(channels):
         torch.testing.assert_close(coloured(x, inverted=1.0, brightness=0.25, contrast=2.0), -2 * (x + 0.25))
 
 
+# From draws to maps
+
+
+def spied(monkeypatch, name):
+    """The keyword or positional arguments that a function of the module is called with, its images left out."""
+    calls = []
+    monkeypatch.setattr(adaptive, name, lambda x, *given, **named: calls.append((given, named)) or x)
+    return calls
+
+
+def moved(across, down):
+    matrix = torch.eye(3)
+    matrix[0, 2], matrix[1, 2] = across, down
+    return matrix
+
+
+def scaled(across, down):
+    return torch.diag(tensor([across, down, 1.0]))
+
+
+def turned(angle):
+    c, s = math.cos(angle), math.sin(angle)
+    return tensor([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def test_a_geometry_is_the_chain_of_the_paper_s_operations(monkeypatch):
+    """Appendix B, figure 17, one image after the other: the inverse maps of mirror, quarter turn, whole shift, scale, turn, stretch, turn
+    and shift, from the draws of the same step; turns in two, each with 1 - sqrt(1 - p). Images are wider than high."""
+    calls, p, (height, width) = spied(monkeypatch, "warp"), 0.7, (12, 20)
+    at(p, groups=("blit", "geometry")).augment(torch.randn(64, 1, height, width), rng(5))
+    ((linear, offset), _) = calls[0]
+    draws = rng(5)
+    happens, uniform, normal = draws.uniform(64, 13).tolist(), draws.uniform(64, 8).tolist(), draws.normal(64, 7).tolist()
+    once = 1 - math.sqrt(1 - p)
+    for i, (h, u, n) in enumerate(zip(happens, uniform, normal, strict=True)):
+        whole = [round((2 * v - 1) * side / 8) for v, side in ((u[2], width), (u[3], height))]
+        chain = [
+            (h[0] < p, scaled(1 - 2 * math.floor(2 * u[0]), 1.0)),
+            (h[1] < p, turned(math.pi / 2 * math.floor(4 * u[1]))),
+            (h[2] < p, moved(-whole[0], -whole[1])),
+            (h[3] < p, scaled(2 ** (-0.2 * n[0]), 2 ** (-0.2 * n[0]))),
+            (h[4] < once, turned((2 * u[4] - 1) * math.pi)),
+            (h[5] < p, scaled(2 ** (-0.2 * n[1]), 2 ** (0.2 * n[1]))),
+            (h[6] < once, turned((2 * u[5] - 1) * math.pi)),
+            (h[7] < p, moved(-n[2] * width / 8, -n[3] * height / 8)),
+        ]
+        matrix = torch.eye(3)
+        for done, step in chain:
+            matrix = matrix @ step if done else matrix
+        torch.testing.assert_close(linear[i], matrix[:2, :2], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(offset[i], matrix[:2, 2], rtol=1e-4, atol=1e-3)
+
+
+def test_colours_are_drawn_from_the_paper_s_laws(monkeypatch):
+    calls, p = spied(monkeypatch, "colour"), 0.6
+    at(p, groups=("colour",)).augment(torch.randn(32, 3, 4, 4), rng(6))
+    ((_, found),) = calls
+    draws = rng(6)
+    happens, uniform, normal = draws.uniform(32, 13)[:, 8:] < p, draws.uniform(32, 8)[:, 6:], draws.normal(32, 7)[:, 4:]
+    expected = {
+        "brightness": torch.where(happens[:, 0], 0.2 * normal[:, 0], 0.0),
+        "contrast": torch.where(happens[:, 1], 2 ** (0.5 * normal[:, 1]), 1.0),
+        "inverted": torch.where(happens[:, 2] & (uniform[:, 0] >= 0.5), 1.0, 0.0),
+        "hue": torch.where(happens[:, 3], (2 * uniform[:, 1] - 1) * math.pi, 0.0),
+        "saturation": torch.where(happens[:, 4], 2 ** normal[:, 2], 1.0),
+    }
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
 # Which images are changed
 
 
@@ -126,11 +198,10 @@ def test_at_strength_0_images_stay_bit_for_bit_and_at_1_none_does(shape):
     assert (found != x).flatten(1).any(1).all()
 
 
-@pytest.mark.parametrize(("group", "chances"), [("blit", (1 / 2, 3 / 4, 1.0)), ("colour", (1.0,) * 5)])
+@pytest.mark.parametrize(("group", "chances"), [("blit", (1 / 2, 3 / 4, 24 / 25)), ("colour", (1.0, 1.0, 1 / 2, 1.0, 1.0))])
 def test_how_often_images_are_changed(group, chances):
     """An operation is done with probability p, and a mirror or a turn by 0 then changes nothing. Of 16 x 16 pixels 1/25 are not shifted."""
     p, x = 0.3, torch.randn(4000, 3, 16, 16)
-    chances = [*chances[:2], 24 / 25] if group == "blit" else [*chances[:2], 1 / 2, *chances[3:]]
     still = math.prod(1 - p * chance for chance in chances)
     changed = (at(p, groups=(group,)).augment(x, rng(3)) - x).flatten(1).abs().amax(1) > 1e-3
     assert float(changed.float().mean()) == pytest.approx(1 - still, abs=0.03)

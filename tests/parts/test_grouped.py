@@ -66,6 +66,20 @@ def test_first_weights_have_the_paper_s_spread_and_the_last_layer_is_0():
     assert float(variance(torch.empty(100, 400), 3.0).detach().std()) == pytest.approx(3 / 20, rel=0.03)
 
 
+def test_both_networks_count_all_their_blocks():
+    """L is 2 blocks for each of 3 stages, and the first layer of every block has the deviation gain L^(-1/4) / sqrt(maps)."""
+    torch.manual_seed(0)
+    canvas = Canvas.fit(16, 16, base=4)
+    for network in (
+        GroupedGenerator(5, canvas, 1, (64, 64, 64), depth=2, group=16),
+        GroupedTrunk(1, canvas, (64, 64, 64), depth=2, group=16),
+    ):
+        firsts = [block.first.weight for stage in network.stages for block in stage]
+        assert len(firsts) == 6
+        for weight in firsts:
+            assert float(weight.detach().std()) == pytest.approx(GAIN * 6 ** (-1 / 4) / 8, rel=0.03)
+
+
 def test_fewer_maps_than_a_group_holds_are_one_group():
     assert GroupedBlock(4, expansion=2, group=16, blocks=1).groups == 1
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from ganvas.data.batch import DataSpec
 from ganvas.errors import GanvasError
-from ganvas.parts.mixed import BACKBONES, NORMS, MixedDiscriminator, MixedGenerator, asked, mixes_examples, probe
+from ganvas.parts.mixed import BACKBONES, NORMS, MixedDiscriminator, MixedGenerator, asked, copied, mixes_examples, probe
 from ganvas.parts.spectral import Spectral, settle
 
 CLASSES = ("a", "b", "c")
@@ -115,28 +115,63 @@ def test_first_weights_are_dcgan_s_where_layers_are_normalised():
 class Given(nn.Module):
     def __init__(self, *shape):
         super().__init__()
-        self.shape = shape
+        self.shape, self.bias = shape, nn.Parameter(torch.zeros(()))
 
     def forward(self, x):
         return torch.zeros(len(x), *self.shape)
 
 
-class Told(nn.Module):
+class Told(Given):
     def forward(self, x):
         return torch.zeros(len(x)), torch.zeros(len(x), 2)
+
+
+class Listed(Given):
+    def forward(self, x):
+        return [torch.zeros(len(x))]
+
+
+class Alone(Given):
+    def forward(self, x):
+        return (torch.zeros(len(x)),)
 
 
 @pytest.mark.parametrize(
     ("g", "d", "message"),
     [
         (Given(1, 8, 9), Given(), r"'generator' makes \(2, 1, 8, 9\) of two codes, not \(2, 1, 8, 8\)"),
-        (Given(1, 8, 8), nn.Flatten(0), r"'discriminator' gives \(128,\) for two samples"),
-        (Given(1, 8, 8), Told(), r"'discriminator' gives \[\(2, 2\)\] for two samples, not \[\]"),
+        (Told(), Given(), r"'generator' makes \(\(2,\), \(2, 2\)\) of two codes, not \(2, 1, 8, 8\)"),
+        (Given(1, 8, 8), nn.Flatten(0), "'discriminator' has no parameters: there is nothing to train"),
+        (Given(1, 8, 8), nn.Sequential(nn.Linear(8, 8), nn.Flatten(0)), r"'discriminator' gives \(128,\) for two samples"),
+        (Given(1, 8, 8), nn.Sequential(nn.Flatten(), nn.BatchNorm2d(1)), r"'discriminator' fails on \(2, 1, 8, 8\): expected 4D input"),
+        (Given(1, 8, 8), Told(), r"'discriminator' gives \(\(2,\), \(2, 2\)\) for two samples, not scores \(2,\)"),
+        (Given(1, 8, 8), Listed(), r"'discriminator' gives a list for two samples, not scores \(2,\)"),
+        (Given(1, 8, 8), Alone(), r"'discriminator' gives \(\(2,\)\) for two samples, not scores \(2,\)"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(g, d, message):
     with pytest.raises(GanvasError, match=message):
         fits(g, d, images(1, 8, 8))
+
+
+class Grower(Given):
+    def forward(self, x, y):
+        return torch.zeros(len(x), 1, 8, 8)
+
+
+def test_beside_scores_a_classifier_names_every_class():
+    probe(Grower(), Told(), images(1, 8, 8), 5, classified=2)
+    with pytest.raises(GanvasError, match=r"'discriminator' gives \(\(2,\), \(2, 2\)\) for two samples, not scores and \(2, 3\)"):
+        probe(Grower(), Told(), images(1, 8, 8), 5, classified=3)
+    with pytest.raises(GanvasError, match=r"'discriminator' gives \(2,\) for two samples, not scores and \(2, 3\)"):
+        probe(Grower(), Given(), images(1, 8, 8), 5, classified=3)
+
+
+def test_a_network_that_cannot_be_copied_says_why():
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        old = torch.nn.utils.weight_norm(nn.Linear(2, 2))
+    with pytest.raises(GanvasError, match=r"networks: 'generator' cannot be copied \(.*: normalise weights by torch.nn.utils.parametriz"):
+        copied("generator", old)
 
 
 def test_fitting_ones_are_left_as_they_were():

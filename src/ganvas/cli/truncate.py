@@ -1,6 +1,7 @@
 """Truncate a run's codes nearer and nearer to 0: a row of samples for each threshold, and precision against recall.
 
-The sheet has the same codes and labels in every row. Beside it, as NAME-curve.png, precision is drawn against recall, of other samples.
+The sheet has the same codes and labels in every row. Beside it, as NAME-curve.png, precision is drawn against recall, of more
+samples, whose labels are drawn.
 """
 
 from collections.abc import Sequence

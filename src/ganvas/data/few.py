@@ -14,24 +14,20 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
+from ganvas.data import training
 from ganvas.data.batch import Batch
 from ganvas.data.examples import About, Examples, combined, count_labels, digest_of
-from ganvas.data.source import Request, Scan, Source, SplitCount
+from ganvas.data.training import TrainingPart, labels_of
 from ganvas.data.words import counted
 from ganvas.errors import GanvasError, require
 
 PREFIX = "few:"
-TRAINING = ("train", "all")
 _SEED = 20160610
-_READ = 500
 
 
 def divided(name: str) -> tuple[int, str]:
     """The number of labels and the source of `few:N:SOURCE`."""
-    number, colon, inner = name.removeprefix(PREFIX).partition(":")
-    good = bool(colon) and number.isascii() and number.isdigit() and int(number) >= 1 and bool(inner)
-    require(good, f"'{name}': say how many labels are kept, and of which source, as in {PREFIX}100:mnist/")
-    return int(number), inner
+    return training.divided(name, PREFIX, "labels", 100)
 
 
 @final
@@ -102,36 +98,20 @@ def chosen(labels: Tensor, classes: tuple[str, ...], count: int, name: str) -> T
 
 
 @final
-class FewSource(Source):
+class FewSource(TrainingPart):
     """Another source whose training split keeps few of its labels."""
 
-    def __init__(self, name: str, count: int, whole: Source) -> None:
-        super().__init__(name)
-        self._count, self._whole = count, whole
+    @property
+    def said(self) -> str:
+        return f"{counted(self._count, 'label')} are known"
 
-    def splits(self) -> tuple[str, ...]:
-        return self._whole.splits()
-
-    def open(self, split: str, request: Request) -> Examples:
-        whole = self._whole.open(split, request)
-        if split not in TRAINING:
-            return whole
+    def cut(self, whole: Examples) -> Examples:
         spec = whole.spec
         labelled = spec.kind == "images" and len(spec.classes) >= 2 and not spec.views
         require(labelled, f"'{self.name}': labels are kept of images with at least 2 classes, and '{self._whole.name}' has none such")
-        labels = torch.cat([whole.batch(part).labels.cpu() for part in torch.arange(len(whole)).split(_READ)])
+        labels = labels_of(whole, torch.arange(len(whole)))
         kept = chosen(labels, spec.classes, self._count, self.name)
         views = {"labelled": spec.shape, "labelled_classes": (len(spec.classes),)}
         line = f"data: {self.name}: the labels of {counted(len(kept), 'image')} are known, {len(kept) // len(spec.classes):,} of each class"
-        about = About(spec=replace(spec, views=views), split=split, notes=(*whole.notes(), line), rejected=whole.rejected)
+        about = About(spec=replace(spec, views=views), split=whole.split, notes=(*whole.notes(), line), rejected=whole.rejected)
         return Few(about, whole, kept, labels[kept])
-
-    def scan(self, request: Request) -> Scan:
-        found = self._whole.scan(request)
-        training = next((split for split in TRAINING if split in found.splits), None)
-        require(training is not None, f"'{self.name}': '{self._whole.name}' has no training split whose labels could be kept")
-        assert training is not None
-        few = self.open(training, request)
-        known = SplitCount(count=len(few), classes=dict(zip(few.spec.classes, few.label_counts(), strict=True)))
-        kind = f"{found.kind}; of the {training} split {counted(self._count, 'label')} are known, drawn by a fixed seed"
-        return replace(found, source=self.name, kind=kind, spec=few.spec, splits={**found.splits, training: known})

@@ -36,9 +36,10 @@ def median(x: Tensor, strength: int) -> Tensor:
 
 
 def mean_filled(x: Tensor, strength: int) -> Tensor:
-    """The middle rectangle, whose sides are `strength` percent of the image's, has the mean of the rest, channel by channel."""
+    """The middle rectangle, whose sides are `strength` percent of the image's, has the mean of the rest, channel by channel; grey (0) where
+    there is no rest."""
     hole = hole_in_centre(x.shape[2], x.shape[3], strength).to(x.device)
-    mean = x[:, :, ~hole].mean(dim=2)[:, :, None, None]
+    mean = x[:, :, ~hole].sum(dim=2)[:, :, None, None] / max(1, int((~hole).sum()))
     return torch.where(hole, mean, x)
 
 

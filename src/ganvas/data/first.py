@@ -4,30 +4,25 @@ They are the first N of an order drawn by a fixed seed, since sources are often 
 other splits are the source's own, for measuring.
 """
 
-from dataclasses import replace
 from typing import final
 
 import torch
 from torch import Generator, Tensor
 
+from ganvas.data import training
 from ganvas.data.batch import Batch
 from ganvas.data.examples import About, Examples, combined, count_labels, digest_of
-from ganvas.data.source import Request, Scan, Source, SplitCount
+from ganvas.data.training import TrainingPart, labels_of
 from ganvas.data.words import counted
 from ganvas.errors import require
 
 PREFIX = "first:"
-TRAINING = ("train", "all")
 _SEED = 20200610
-_READ = 500
 
 
 def divided(name: str) -> tuple[int, str]:
     """The number of images and the source of `first:N:SOURCE`."""
-    number, colon, inner = name.removeprefix(PREFIX).partition(":")
-    good = bool(colon) and number.isascii() and number.isdigit() and int(number) >= 1 and bool(inner)
-    require(good, f"'{name}': say how many images are kept, and of which source, as in {PREFIX}500:mnist/")
-    return int(number), inner
+    return training.divided(name, PREFIX, "images", 500)
 
 
 @final
@@ -70,37 +65,20 @@ class First(Examples):
 
 
 @final
-class FirstSource(Source):
+class FirstSource(TrainingPart):
     """Another source whose training split is cut down to some of its images."""
 
-    def __init__(self, name: str, count: int, whole: Source) -> None:
-        super().__init__(name)
-        self._count, self._whole = count, whole
+    @property
+    def said(self) -> str:
+        return counted(self._count, "image")
 
-    def splits(self) -> tuple[str, ...]:
-        return self._whole.splits()
-
-    def open(self, split: str, request: Request) -> Examples:
-        whole = self._whole.open(split, request)
-        if split not in TRAINING:
-            return whole
+    def cut(self, whole: Examples) -> Examples:
         spec = whole.spec
         good = spec.kind == "images" and not spec.views and not spec.single
         require(good, f"'{self.name}': a number of single images is kept, and '{self._whole.name}' is none such")
         there = counted(len(whole), "image")
         require(self._count <= len(whole), f"'{self.name}': {self._count:,} images are asked for, and '{self._whole.name}' has {there}")
         kept = torch.randperm(len(whole), generator=Generator().manual_seed(_SEED))[: self._count].sort().values
-        labels = torch.cat([whole.batch(part).labels.cpu() for part in kept.split(_READ)]) if spec.classes else None
         line = f"data: {self.name}: {counted(self._count, 'image')} of {len(whole):,}, drawn by a fixed seed"
-        about = About(spec=spec, split=split, notes=(*whole.notes(), line), rejected=whole.rejected)
-        return First(about, whole, kept, labels)
-
-    def scan(self, request: Request) -> Scan:
-        found = self._whole.scan(request)
-        training = next((split for split in TRAINING if split in found.splits), None)
-        require(training is not None, f"'{self.name}': '{self._whole.name}' has no training split to keep images of")
-        assert training is not None
-        first = self.open(training, request)
-        known = SplitCount(count=len(first), classes=dict(zip(first.spec.classes, first.label_counts(), strict=True)))
-        kind = f"{found.kind}; of the {training} split {counted(self._count, 'image')}, drawn by a fixed seed"
-        return replace(found, source=self.name, kind=kind, splits={**found.splits, training: known})
+        about = About(spec=spec, split=whole.split, notes=(*whole.notes(), line), rejected=whole.rejected)
+        return First(about, whole, kept, labels_of(whole, kept) if spec.classes else None)

@@ -68,10 +68,17 @@ def palette_of(colours: Tensor, counts: Tensor, equal: float) -> Palette:
     return tuple(tuple(colour) for colour in colours.tolist())
 
 
+def reach(palette: Palette) -> int:
+    """The levels by which a pixel may differ from a colour and be of it: half of what lies between two colours, at most `REACH`."""
+    colours = torch.tensor(palette)
+    between = (colours[:, None] - colours).abs().amax(dim=2)
+    return min([REACH, *(between[between > 0] // 2).tolist()])
+
+
 def far(pixels: Tensor, palette: Palette) -> float:
-    """The share of pixels uint8 (H, W, C) that are further than `REACH` levels from every colour in some channel."""
+    """The share of pixels uint8 (H, W, C) that are beyond `reach` of every colour in some channel."""
     colours, counts = counts_of(pixels[None])
-    away = _nearest(colours, torch.tensor(palette)) > REACH
+    away = _nearest(colours, torch.tensor(palette)) > reach(palette)
     return float(counts[away].sum() / counts.sum())
 
 
@@ -180,12 +187,15 @@ class MapSource(Source):
         whole = self._whole.open(split, request)
         spec = whole.spec
         paired = spec.kind == "images" and spec.aligned
-        require(paired, f"'{self.name}': label maps are the first of pairs that belong together, and '{self._whole.name}' has none such")
+        aligned = "; --layout pairs makes them of two folders with equal names" if len(spec.domains) == 2 else ""
+        none = f"'{self.name}': label maps are the first of pairs that belong together, and '{self._whole.name}' has none such{aligned}"
+        require(paired, none)
         require(spec.shape[0] in (1, 3), f"'{self.name}': label maps are grey or coloured, and these have {spec.shape[0]} channels")
         training = next((one for one in ("train", UNDIVIDED) if one in self.splits()), split)
         seen = whole if training == split else self._whole.open(training, request)
         blended = spec.shape[0] == 1 and any("resized (bicubic" in note for note in seen.notes())
-        require(not blended, f"'{self.name}': index images blend when they are resized: leave out --resolution, or give maps of that size")
+        one = "give all one size, without --resolution"
+        require(not blended, f"'{self.name}': some of its pictures are resized, and index images blend when they are resized: {one}")
         try:
             palette = found_in(seen)
         except NoMaps as error:

@@ -1,5 +1,6 @@
 """Draws what a run has learned: the same samples again and again while it trains, and the final pictures at its end."""
 
+import colorsys
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -155,7 +156,7 @@ class TranslationEasel(Easel):
 
     def look(self, examples: Examples) -> None:
         batch = examples.batch(torch.arange(self.count) % len(examples))
-        self._given = self._bytes(batch.images)
+        self._given = in_colours(self._bytes(batch.images), self._spec.palette)
         self._wanted = self._bytes(batch["target"]) if self._spec.aligned else None
 
     def study(self, model: GenerativeModel, samples: Tensor, seed: int, device: torch.device) -> None:
@@ -192,6 +193,15 @@ class TranslationEasel(Easel):
 
     def interpolation(self, samples: Tensor, title: str) -> "Image":
         return image_grid(self._spec.native(samples).numpy(), columns=STEPS, title=title)
+
+
+def in_colours(maps: Bytes, palette: Sequence[tuple[int, ...]]) -> Bytes:
+    """Index maps (..., H, W, 1) with a colour for each class of their `palette`, for eyes; what is no index map as it is."""
+    if maps.shape[-1] != 1 or not palette:
+        return maps
+    levels = np.sort(np.array(palette)[:, 0])
+    hues = [colorsys.hsv_to_rgb(number * 0.618 % 1, 0.6, 0.9) for number in range(len(levels))]  # the golden ratio keeps hues apart
+    return np.rint(255 * np.array(hues)).astype(np.uint8)[np.abs(maps.astype(np.int64) - levels).argmin(axis=-1)]
 
 
 def coloured(images: Bytes) -> Bytes:

@@ -411,7 +411,7 @@ class ReportObserver(Observer):
 
     def finish(self, trainer: "Trainer", outcome: str) -> None:
         if outcome != "interrupted":
-            write_report(self._run, trainer.model)
+            write_report(self._run, trainer.averaged.model)
 
     def state(self) -> dict[str, Any]:
         return {}

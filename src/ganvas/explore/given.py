@@ -75,6 +75,11 @@ def given(run: Run, source: str | None = None, *, split: str | None = None, coun
     wanted, came = run.spec, examples.spec
     same_kind = came.kind == wanted.kind
     require(same_kind, f"{Path(name).name}: holds {came.kind}, and {run.path} was trained on {wanted.kind}")
+    other = f"{came.shape[1]} x {came.shape[2]}, the run's label maps {wanted.shape[1]} x {wanted.shape[2]}" if wanted.palette else ""
+    blended = bool(other) and wanted.shape[0] == 1 and came.shape[1:] != wanted.shape[1:]
+    require(
+        not blended, f"{Path(name).name}: its pictures are {other}, and index images blend when they are resized: give maps of that size"
+    )
     if wanted.kind == "images" and came.shape[1:] != wanted.shape[1:] and wanted.shape[1] == wanted.shape[2]:
         examples = open_data(name, split=part, resolution=wanted.shape[1], layout=layout)  # cropped at the centre, as for training
         came = examples.spec

@@ -14,9 +14,9 @@ from torch.nn.functional import interpolate, pad
 
 from ganvas.data.batch import DataSpec
 from ganvas.data.decode import Unusable
-from ganvas.data.maps import REACH, far
+from ganvas.data.maps import Palette, far, reach
 from ganvas.data.words import shown
-from ganvas.diagnostics.gallery import save_picture
+from ganvas.diagnostics.gallery import in_colours, save_picture
 from ganvas.diagnostics.grids import image_grid
 from ganvas.engine.capabilities import Style, Translate
 from ganvas.engine.devices import find
@@ -81,32 +81,33 @@ def translate(
     own are. Raises `GanvasError` if none is left, or where a file would be overwritten.
     """
     model, target, look = _mover(run, to, style)
-    _check(files, out)
     wanted = _truths(files, truth) if truth is not None else {}
+    _check(files, out, [*wanted.values(), *([style] if style is not None else [])])
     device, depth = find(run.device), source_channels(run.spec, target)
     maps = run.spec.palette if run.spec.domains[-1:] == (target,) else ()
     written: list[Path] = []
     rejected: list[tuple[str, str]] = []
-    shelf = _Shelf(out, _title(run, target, style))
+    shelf = _Shelf(out, _title(run, target, style), maps)
     for index, path in enumerate(files):
         try:
             picture = read_picture(path, depth)
-            true = read_picture(wanted[path], 3) if path in wanted else None
         except (Unusable, OSError) as error:
             rejected.append((path.name, str(error)))
             continue
-        away = far(torch.from_numpy(np.array(picture)), maps) if maps else 0.0
-        if away > 0.5:
-            said = f"{away:.0%} of its pixels are more than {REACH} levels from all {len(maps)} colours of the run's label maps"
-            rejected.append((path.name, f"is no label map: {said}"))
+        if maps and (reason := _no_map(picture, maps)):
+            rejected.append((path.name, reason))
+            continue
+        try:
+            true = read_picture(wanted[path], 3) if path in wanted else None
+        except (Unusable, OSError) as error:
+            rejected.append((f"--truth {wanted[path]}", str(error)))
             continue
         draws = SampleDraws(seed, index, device)
         made = translated(model, picture, target, run.spec.shape[1:], draws, device, example=look, blended=not maps)
         save_picture(to_image(made), out / f"{path.stem}.png")
         written.append(out / f"{path.stem}.png")
         shelf.add(picture, made, true)
-    named = "; ".join(f"'{shown(name)}' {reason}" for name, reason in rejected[:3])
-    require(bool(written), f"no picture could be read: {named}")
+    _some(written, rejected)
     return Translated(tuple(written), shelf.close(), tuple(rejected))
 
 
@@ -128,19 +129,40 @@ def translate_pairs(
     second = run.spec.domains[-1:] == (target,)
     require(second, f"--to {target}: the examples of a source go to its second domain; to bring others to {target} name pictures")
     found = given(run, source, split=split, count=COUNT if count is None else count)
-    spec, device = found.examples.spec, find(run.device)
+    names = [Path(f"{row:04d}.png") for row in range(found.count)]
+    _check(names, out, [style] if style is not None else [])
+    palette, aligned, device = run.spec.palette, found.examples.spec.aligned, find(run.device)
     written: list[Path] = []
-    shelf = _Shelf(out, f"{_title(run, target, style)}; {found.title}")
+    rejected: list[tuple[str, str]] = []
+    shelf, start = _Shelf(out, f"{_title(run, target, style)}; {found.title}", palette), 0
     for batch in found.batches():
-        rows = range(len(written), len(written) + batch.size)
+        rows = range(start, start + batch.size)
+        start += batch.size
         with torch.no_grad():
             answer = _move(model, target, look)(batch.images, SampleDraws(seed, device=device, indices=rows))
         for place, row in enumerate(rows):
-            made, path = to_picture(answer[place]), out / f"{row:04d}.png"
-            save_picture(to_image(made), path)
-            written.append(path)
-            shelf.add(to_picture(batch.images[place]), made, to_picture(batch["target"][place]) if spec.aligned else None)
-    return Translated(tuple(written), shelf.close(), ())
+            picture, made = to_picture(batch.images[place]), to_picture(answer[place])
+            if palette and (reason := _no_map(picture, palette)):
+                rejected.append((f"example {row}", reason))
+                continue
+            save_picture(to_image(made), out / names[row])
+            written.append(out / names[row])
+            shelf.add(picture, made, to_picture(batch["target"][place]) if aligned else None)
+    _some(written, rejected)
+    return Translated(tuple(written), shelf.close(), tuple(rejected))
+
+
+def _no_map(picture: Picture, palette: Palette) -> str:
+    """Why a picture is no label map of a palette; nothing if it is one."""
+    away = far(torch.from_numpy(np.array(picture)), palette)
+    said = f"{away:.0%} of its pixels are more than {reach(palette)} levels from all {len(palette)} colours of the run's label maps"
+    return f"is no label map: {said}" if away > 0.5 else ""
+
+
+def _some(written: Sequence[Path], rejected: Sequence[tuple[str, str]]) -> None:
+    """At least one picture has been translated; otherwise an error that says why none has."""
+    named = "; ".join(f"'{shown(name)}' {reason}" for name, reason in rejected[:3])
+    require(bool(written), f"no picture is left to translate: {named}")
 
 
 def _mover(run: Run, to: str | None, style: Path | None) -> tuple[Translate, str, Tensor | None]:
@@ -193,16 +215,18 @@ def source_channels(spec: DataSpec, to: str) -> int:
     return spec.views["target"][0] if back and "target" in spec.views else spec.shape[0]
 
 
-def _check(files: Sequence[Path], out: Path) -> None:
-    """Refuse, before any work is done, what would overwrite something."""
+def _check(files: Sequence[Path], out: Path, others: Sequence[Path]) -> None:
+    """Refuse, before any work is done, what would overwrite something: one of the files, or one of the `others` that are read."""
     stems = [path.stem for path in files]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
     require(not twice, f"several files would be written to {twice[0] if twice else ''}.png: translate them one by one")
     sheet = next((stem for stem in stems if re.fullmatch(Path(SHEET).stem + r"(-\d+)?", stem)), None)
     require(sheet is None, f"the translation of a picture called '{sheet}' would be overwritten by a sheet: rename the picture")
     require(not out.exists() or out.is_dir(), f"--out {out}: is a file; translations are written to a folder")
-    own = next((path for path in files if path.resolve() == (out / f"{path.stem}.png").resolve()), None)
-    require(own is None, f"--out {out}: '{shown(own.name if own else '')}' would be overwritten by its translation; name another folder")
+    made = {(out / f"{stem}.png").resolve() for stem in stems}
+    sheets = {(out / name).resolve() for name in (SHEET, *(f"{Path(SHEET).stem}-{number}.png" for number in range(2, SHEETS + 1)))}
+    own = next((path for path in (*files, *others) if path.resolve() in made | sheets), None)
+    require(own is None, f"--out {out}: '{shown(own.name if own else '')}' would be overwritten; name another folder")
 
 
 def _move(model: Translate, to: str, example: Tensor | None) -> Move:
@@ -274,14 +298,15 @@ def _starts(side: int) -> list[int]:
 class _Shelf:
     """Collects small pictures of originals, translations and truths, and writes a sheet whenever one is full."""
 
-    def __init__(self, out: Path, title: str) -> None:
-        self._out, self._title = out, title
+    def __init__(self, out: Path, title: str, palette: Palette) -> None:
+        self._out, self._title, self._palette = out, title, palette
         self._pairs: list[tuple[Picture, ...]] = []
         self._sheets: list[Path] = []
 
     def add(self, picture: Picture, made: Picture, true: Picture | None = None) -> None:
         if len(self._sheets) < SHEETS:
-            self._pairs.append(tuple(reduced(one) for one in (picture, made, true) if one is not None))
+            given_in = in_colours(picture, self._palette)
+            self._pairs.append(tuple(reduced(one) for one in (given_in, made, true) if one is not None))
         if len(self._pairs) == PER_SHEET:
             self._flush()
 

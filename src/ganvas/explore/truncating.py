@@ -76,20 +76,21 @@ def sweep(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Sweep:
-    """Rows of `columns` samples of a run at each threshold, and precision and recall of `count` others with respect to a split of `data`.
+    """Rows of `columns` samples of a run at each threshold, and precision and recall of `count` samples, of drawn labels, with respect to a
+    split of `data`.
 
     `labels` are those of the columns, in turn; all classes unless given. `data` are the run's own, and `split` the test split where there
     is one, unless given; `features` are those of `ganvas.measure.evaluate_path`. Raises `GanvasError` for a model whose codes are not
     truncated, and for thresholds of 0 or less.
     """
     require(bool(thresholds), "--values: name at least one threshold")
+    low = next((threshold for threshold in thresholds if not threshold > 0), None)
+    require(low is None, f"--values {low or 0.0:g}: must be greater than 0 (inf: all codes)")
     require(columns > 0, f"--columns {columns}: must be greater than 0")
     require(count is None or count > 0, f"--count {count}: must be greater than 0")
     runs = [load(path, device=device, truncation=threshold) for threshold in thresholds]
     first, settings = runs[0], runs[0].settings["run"]
     require(first.spec.kind == "images", f"{path}: a sheet is of images, and this run makes {first.spec.kind}")
-    chosen = first.path_labels(labels)  # all classes where none are named
-    rows = [run.sample(columns, seed=seed, labels=chosen) for run in runs]
     source = data if data is not None else first.settings["data"]["source"]
     if source is None:
         raise GanvasError("--data: name the data to compare with")
@@ -99,6 +100,8 @@ def sweep(
     train = training_examples(source, reference, resolution, layout)
     comparison = choose(train, reference if reference is not train else None, features=features, progress=progress)
     wanted = count or comparison.count(reference, COUNT)
+    chosen = first.path_labels(labels)  # all classes where none are named
+    rows = [run.sample(columns, seed=seed, labels=chosen) for run in runs]
 
     def measured(run: Run) -> Any:
         said, samples = weights_of(run), drawn(run, seed)(wanted)

@@ -25,11 +25,11 @@ z (B, Z), labels (B,), images (B, C, H, W), logits (B,). Residual networks; * is
 
 Differences from the paper. Any image size, through the canvas, and attention on the nearest maps there are below the canvas' size. `paper`
 has the numbers for ImageNet at 128 x 128, which the paper also took for CIFAR-10 (appendix C.2); `paper-32` has those of the authors'
-CIFAR-10 script, without attention and penalty, but first weights, table and chunks as in the paper (the script has none of them). Codes are
-truncated by their quantiles, not by drawing entries anew: the law is the same, and one code can be followed through thresholds. Samples of
-the whole prior have the running statistics of training; `--truncation inf` gathers them. Power iterations are one for an update, not for a
-forward pass. No biases where a norm takes them away, none in the discriminator's last layer. The penalty's gradient is that of the formula,
-twice what the authors' code adds.
+CIFAR-10 script, without attention and penalty, but first weights, table and chunks as in the paper (the script has none of them). Codes
+are truncated by their quantiles, not by drawing entries anew: the law is the same, and one code can be followed through thresholds.
+Samples of the whole prior have the running statistics of training; `--truncation inf` gathers them. Power iterations are one for an
+update, not for a forward pass. No biases where a norm takes them away (up to what attention sees of them), none in the discriminator's
+last layer. The penalty's gradient is that of the formula, twice what the authors' code adds.
 
 What to expect. The paper's runs collapsed in the end, and it used checkpoints from before: keep some. The smaller t, the more alike samples
 are: recall falls and, in a network that has learned enough, precision rises, which `ganvas truncate RUN` draws. Far below the t that

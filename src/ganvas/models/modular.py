@@ -17,8 +17,8 @@ Objective, with the score a, fakes x_hat = G(z), the objective's pair (d, g), a 
 Shapes: B batch, Z code, K classes; z (B, Z), samples (B, C, H, W) or points (B, D), labels (B,), scores (B,), or (B, ...) of your own nets.
 
 Networks of your own: `ganvas.train("modular", networks={"generator": G, "discriminator": D}, config={"backbone": "own"}, ...)`, with
-G(z) -> samples and D(x) -> scores; where classes count G(z, y) and D(x, y), with a classifier D(x) -> (scores, class scores). `resume` and
-`load` need them again.
+G(z) -> samples and D(x) -> scores; where classes count G(z, y) and D(x, y), with a classifier D(x) -> (scores, class scores). All their
+parameters are trained, `normalisation` and `init` leave them as they are, and `resume` and `load` need them again.
 
 Differences from the paper. The defaults are its code's residual networks on CIFAR-10 with the loss and normalisation that it recommends;
 the L2 penalty is left out. Everything after 2018 is added. Penalties are on the slope at what is shown, so after an augmentation. Labels of
@@ -28,7 +28,6 @@ What to expect. Presets are well-known combinations at a size for minutes. Choic
 Watch `a(x)` and `a(G(z))`; `p` is the strength of adaptive augmentation and `sign` what it follows: near 1 the reals are known by heart.
 """
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -380,7 +379,7 @@ def _given(c: Config, data: DataSpec, networks: Mapping[str, nn.Module] | None) 
     if networks is None:
         said = "which are in no run directory: pass networks={'generator': ..., 'discriminator': ...} to ganvas.train, resume or load"
         raise GanvasError(f"--config.backbone own means networks of yours, {said}")
-    generator, discriminator = (copy.deepcopy(networks[name]).cpu() for name in CARD.networks)
+    generator, discriminator = (mixed.copied(name, networks[name]) for name in CARD.networks)
     if c.penalty in SLOPES and mixed.mixes_examples(discriminator):
         said = f"batch normalisation, which mixes examples; --config.penalty {c.penalty} is on the gradient by each of them"
         raise GanvasError(f"networks: 'discriminator' has {said}: take it out, or choose --config.penalty none")

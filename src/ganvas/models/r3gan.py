@@ -114,7 +114,7 @@ class Config:
                 fits = isinstance(value, int | float) and low <= value < high
                 require(fits, f"--config.{name} holds numbers of at least {low:g}{' and below 1' if high == 1 else ''}, not {value!r}")
         require(self.most >= self.width, f"--config.most must be at least --config.width, {self.width}, not {self.most}")
-        for maps in (self.width, self.most):
+        for maps in widths_of(self.width, self.most, self.most.bit_length()):
             inner = self.expansion * maps
             fits = inner <= self.group or inner % self.group == 0
             require(fits, f"--config.group must divide the {inner} maps within a block of {maps}, not be {self.group}")
@@ -151,10 +151,13 @@ class Discriminator(nn.Module):
         self.embedding = variance(torch.empty(outputs, classes), 1 / math.sqrt(outputs)) if classes else None
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
-        scores = self.trunk(x) @ self.weight.t()
-        if self.embedding is not None and y is not None:
-            return (scores.float() * self.embedding.t()[y]).sum(1)
-        return scores.squeeze(1)
+        features = self.trunk(x)
+        # Pairs compare scores whose common level is free and drifts: rounded to bfloat16 their differences would be coarse.
+        with torch.autocast(x.device.type, enabled=False):
+            scores = features @ self.weight.t()
+            if self.embedding is not None and y is not None:
+                return (scores * self.embedding.t()[y]).sum(1)
+            return scores.squeeze(1)
 
 
 @final

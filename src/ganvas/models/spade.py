@@ -25,10 +25,10 @@ Shapes: B batch, K colours of the palette, F = `width`, n doublings of the small
 Colours are told by the palette of the data (`maps:SOURCE`): a pixel is of the class whose colour is nearest. So maps blurred by JPEG, and
 new ones, are read like those of the training set.
 
-Differences from the paper. No loss of a pretrained VGG: features are matched in the discriminator alone. Label maps go on at the border as
-they end there; in the authors' code zeros stand there. The discriminator sees the fakes of the generator's update, not fresh ones. KL is
-the mean over the batch, where the code sums. As in the code, spectral normalisation is not on D's first and last layers. Any size, through
-the canvas; small pictures have fewer doublings, at n = 3 8F-4F-2F-F.
+Differences from the paper. No loss of a pretrained VGG: features are matched in the discriminator alone. In the norms label maps go on at
+the border as they end there; in the authors' code zeros stand there. The discriminator sees the fakes of the generator's update, not fresh
+ones. KL is the mean over the batch, where the code sums. As in the code, spectral normalisation is not on D's first and last layers. Any
+size, through the canvas; small pictures have fewer doublings, at n = 3 8F-4F-2F-F.
 
 What to expect. Colour and texture follow the regions after some passes; shapes within a region are blurred longer. With a hundred pairs
 pictures of the training set come out sharp and new maps less so. Codes change the style of the whole picture. Batches below 8 make the

@@ -4,8 +4,8 @@ those of fakes to that of reals.
     R = E[(a(x) - m_f)^2] + E[(a(G(z)) - m_r)^2]        m_r, m_f: exponential moving averages of the mean scores
 
 With the Wasserstein objective the generator then descends a LeCam divergence, which few data estimate well (proposition 1). The averages
-are state. Codes that go with the hinge leave out what is on the far side, relu(a(x) - m_f)^2 + relu(m_r - a(G(z)))^2: the same where each
-side is right of the other's mean.
+are state. Codes that go with the hinge leave out what is on the far side, relu(a(x) - m_f)^2 + relu(m_r - a(G(z)))^2: the same where reals
+score above m_f and fakes below m_r.
 """
 
 from typing import final

@@ -9,6 +9,7 @@ Classes can be `joined`, one-hot, to the code and to the sample; be `normed`, ch
 is an argument: the number of classes, or 0.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -35,6 +36,7 @@ __all__ = [
     "MixedGenerator",
     "Normalisation",
     "asked",
+    "copied",
     "mixes_examples",
     "probe",
 ]
@@ -154,30 +156,51 @@ def asked(network: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
     return network(x) if y is None else network(x, y)
 
 
+def copied(name: str, network: nn.Module) -> nn.Module:
+    """A copy of a user's network, on the processor; `GanvasError` for one that cannot be copied."""
+    try:
+        return copy.deepcopy(network).cpu()
+    except (RuntimeError, ValueError) as error:
+        way = "normalise weights by torch.nn.utils.parametrizations, and hand the network over before its first pass"
+        raise GanvasError(f"networks: '{name}' cannot be copied ({' '.join(str(error).split())}): {way}") from error
+
+
 def probe(generator: nn.Module, discriminator: nn.Module, data: DataSpec, z: int, *, told: bool = False, classified: int = 0) -> None:
     """Raise `GanvasError` unless a user's networks fit each other and the data, by what they make of two codes of zeros.
 
     Both are `told` labels, or the generator alone where they are `classified` by the discriminator. Networks are asked in evaluation mode,
     and are in training mode afterwards.
     """
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        require(any(True for _ in network.parameters()), f"networks: '{name}' has no parameters: there is nothing to train")
     y = torch.zeros(2, dtype=torch.int64)
     with torch.no_grad():
         samples, wanted = _answer("generator", generator.eval(), torch.zeros(2, z), y if told or classified else None), (2, *data.shape)
-        require(tuple(samples.shape) == wanted, f"networks: 'generator' makes {tuple(samples.shape)} of two codes, not {wanted}")
+        good = isinstance(samples, Tensor) and tuple(samples.shape) == wanted
+        require(good, f"networks: 'generator' makes {_said(samples)} of two codes, not {wanted}")
         answer = _answer("discriminator", discriminator.eval(), samples, y if told else None)
-    parts: tuple[Tensor, ...] = answer if isinstance(answer, tuple) else (answer,)
-    scores, classes = parts[0], parts[1:]
-    require(scores.dim() >= 1 and len(scores) == 2, f"networks: 'discriminator' gives {tuple(scores.shape)} for two samples, not (2,)")
-    shapes, named = [tuple(some.shape) for some in classes], [(2, classified)] if classified else []
-    require(shapes == named, f"networks: beside scores 'discriminator' gives {shapes} for two samples, not {named}")
+    parts = answer if classified and isinstance(answer, tuple) else (answer,)
+    scored = isinstance(parts[0], Tensor) and parts[0].dim() >= 1 and len(parts[0]) == 2
+    require(scored, f"networks: 'discriminator' gives {_said(answer)} for two samples, not scores (2,)")
+    told_apart = all(isinstance(part, Tensor) for part in parts) and [tuple(part.shape) for part in parts[1:]] == [(2, classified)]
+    require(
+        not classified or told_apart, f"networks: 'discriminator' gives {_said(answer)} for two samples, not scores and (2, {classified})"
+    )
     generator.train()
     discriminator.train()
+
+
+def _said(answer: Any) -> str:
+    """The shape of a tensor, those of several, or what else it is."""
+    if isinstance(answer, Tensor):
+        return str(tuple(answer.shape))
+    return f"({', '.join(map(_said, answer))})" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
 
 
 def _answer(name: str, network: nn.Module, x: Tensor, y: Tensor | None) -> Any:
     try:
         return asked(network, x, y)
-    except (RuntimeError, TypeError, IndexError) as error:
+    except (RuntimeError, TypeError, IndexError, ValueError, AttributeError) as error:
         given = f"{tuple(x.shape)}{'' if y is None else ' and labels (2,)'}"
         raise GanvasError(f"networks: '{name}' fails on {given}: {' '.join(str(error).split())}") from error
 
