@@ -8,8 +8,10 @@ a classifier of the data); nats are as `ganvas evaluate --metrics nll` gives the
 import json
 import math
 import os
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +25,7 @@ from ganvas.data.few import Few
 from ganvas.data.open import open_data
 from ganvas.diagnostics.rows import of_kind, read_rows
 from ganvas.engine.capabilities import LogProbability
+from ganvas.engine.config import RunConfig
 from ganvas.engine.rundir import environment
 from ganvas.measure import evaluate_path
 from ganvas.metrics.conditional import trained_accuracy
@@ -37,6 +40,10 @@ LENGTHS = {"vae": 1_200_000, "progan": 200_000, "pixelcnn": 300_000, "infogan": 
 """Images of a full run on MNIST; 600,000 for the others."""
 FAMILY = ("lsgan", "fgan", "wgan", "ebgan", "began", "dragan", "relativistic", "cgan", "acgan", "infogan", "improved_gan", "bsgan")
 """Also run with three seeds at a fifth of the full length."""
+COLOUR, EARLY = "cifar10.zip", 40_000
+"""What the stabilised models learn, and after how many images they are measured for the first time."""
+MODERN, BESIDE = "r3gan", ("dcgan", "sngan")
+"""Compared at equal images and, in the median of `MODERN`'s, at equal minutes."""
 FEW, ALONE = "few:100:mnist", "classifier"
 ON_POINTS = ("gan", "wgan_gp", "lsgan", "fgan", "wgan", "dragan", "relativistic", "pacgan")
 FEW_PUBLISHED = """| Improved GAN, published | | | 99.07 ± 0.07 |
@@ -49,6 +56,7 @@ SHOWN = {
     "coverage": "coverage {:.3f}",
     "density": "density {:.3f}",
     "fd": "fd {:.4f}",
+    "fd_early": "fd after 40,000 images {:.4f}",
     "classes": "{:.0f} classes",
     "gan_test": "label agreement {:.3f}",
     "gan_test_worst": "worst label {:.3f}",
@@ -61,17 +69,25 @@ SHOWN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One run: of images None, the preset's length."""
+    """One run: of images and minutes None, the preset's length. `early`: it is also measured as it was after so many images."""
 
     model: str
     data: str
     images: int | None = None
+    minutes: float | None = None
     seed: int = 0
     preset: str = "quick"
+    early: int | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.model}-{self.data.replace(':', '-')}-{self.images or 'preset'}-{self.seed}"
+        length = "minutes" if self.minutes is not None else self.images or "preset"
+        return f"{self.model}-{self.data.replace(':', '-')}-{length}-{self.seed}"
+
+    @property
+    def options(self) -> RunConfig:
+        kept = {} if self.early is None else {"save_every": self.early, "keep": 1_000}
+        return RunConfig(images=self.images, minutes=self.minutes, seed=self.seed, **kept)
 
     @property
     def source(self) -> str:
@@ -91,12 +107,26 @@ class Figure:
     minutes: float
     machine: str
     values: dict[str, float]
+    asked: str = "images"
+    """What the length was given in: images or minutes."""
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        return self.model, self.data, self.images if self.asked == "images" else -1, self.seed
 
 
 def plans() -> Iterator[Plan]:
     for model in ("vae", "gan", "wgan_gp", "dcgan", "progan", "pixelcnn", *FAMILY):
         yield Plan(model=model, data="mnist", images=LENGTHS.get(model, 600_000))
     yield Plan(model="dcgan", data="fashion-mnist", images=600_000)
+    yield Plan(model="projection", data="mnist", images=600_000)
+    yield from (Plan(model=model, data=COLOUR, images=600_000, early=EARLY) for model in ("sngan", "sagan"))
+    yield Plan(model="biggan", data=COLOUR, images=300_000)
+    for seed in range(3):
+        yield from (Plan(model=model, data="mnist", images=120_000, seed=seed) for model in (MODERN, *BESIDE))
+    if spent := [one.minutes for one in kept().values() if (one.model, one.data, one.images) == (MODERN, "mnist", 120_000)]:
+        for seed in range(3):
+            yield from (Plan(model=model, data="mnist", minutes=statistics.median(spent), seed=seed) for model in BESIDE)
     yield Plan(model="improved_gan", data=FEW, images=600_000, preset="quick-few")
     yield Plan(model="triplegan", data=FEW, images=600_000)
     for model in FAMILY:
@@ -104,8 +134,8 @@ def plans() -> Iterator[Plan]:
     yield from (Plan(model=model, data=data, seed=seed) for model in ON_POINTS for data in ("ring", "grid") for seed in range(3))
 
 
-def measured(path: Path) -> Figure:
-    """The figures of a finished run."""
+def measured(path: Path, early: int | None = None) -> Figure:
+    """The figures of a finished run; also its fd as it was after `early` images, where that is given."""
     run = ganvas.load(path)
     settings = run.settings
     source, card = settings["data"]["source"], run.entry.card
@@ -121,6 +151,9 @@ def measured(path: Path) -> Figure:
     values = dict(evaluate_path(run.path, source, metrics=wanted, count=2_500 if points else None).values)
     if isinstance(run.model, LogProbability) and not points:
         values["nats"] = -evaluate_path(run.path, source, metrics=["nll"]).values["nll_nats"]
+    if early is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            values["fd_early"] = evaluate_path(as_it_was(path, early, Path(folder)), source, metrics=["fd"]).values["fd"]
     return Figure(
         model=run.entry.name,
         data=source.replace(f"{DATA}/", ""),
@@ -130,7 +163,20 @@ def measured(path: Path) -> Figure:
         minutes=of_kind(read_rows(path / "metrics.jsonl"), "train")[-1]["seconds"] / 60,
         machine=machine(json.loads((path / "environment.json").read_text())),
         values=values,
+        asked="images" if settings["run"]["minutes"] is None else "minutes",
     )
+
+
+def as_it_was(path: Path, images: int, folder: Path) -> Path:
+    """The run in an empty folder, up to the checkpoint made at `images`."""
+    states = {json.loads(state.read_text())["images"]: state.parent for state in path.glob("checkpoints/step-*/state.json")}
+    before = max((at for at in states if at <= images + 1_000), default=None)
+    if before is None:
+        sys.exit(f"{path}: no checkpoint is left of its first {images:,} images; train it again with --save-every {images} --keep 1000")
+    shutil.copytree(states[before], folder / "checkpoints" / states[before].name)
+    for file in path.glob("*.json"):
+        shutil.copy(file, folder)
+    return folder
 
 
 def alone() -> Figure:
@@ -153,12 +199,12 @@ def kept() -> dict[tuple[str, str, int, int], Figure]:
     """The figures of earlier runs, by model, data, images and seed."""
     stored = json.loads(KEPT.read_text()) if KEPT.exists() else []
     figures = [Figure(**one) for one in stored]
-    return {(one.model, one.data, one.images, one.seed): one for one in figures}
+    return {one.key: one for one in figures}
 
 
 def keep(figure: Figure) -> None:
     """Put a figure beside the others, in place of an older one of the same run, and write the page."""
-    figures = kept() | {(figure.model, figure.data, figure.images, figure.seed): figure}
+    figures = kept() | {figure.key: figure}
     order = {plan.model: at for at, plan in reversed(list(enumerate(plans())))}
     ranked = sorted(figures.values(), key=lambda one: (order.get(one.model, 999), one.data, -one.images, one.seed))
     KEPT.write_text(json.dumps([asdict(one) for one in ranked], indent=1) + "\n", encoding="utf-8")
@@ -166,7 +212,7 @@ def keep(figure: Figure) -> None:
 
 
 def page(figures: list[Figure]) -> list[str]:
-    images = [one for one in figures if one.data not in ("ring", "grid", FEW)]
+    images = [one for one in figures if one.data not in ("ring", "grid", FEW) and one.asked == "images"]
     full = [one for one in images if one.images >= LENGTHS.get(one.model, 600_000)]
     machines = ", ".join(sorted({one.machine for one in figures}))
     lines = [
@@ -197,6 +243,7 @@ def page(figures: list[Figure]) -> list[str]:
         fifth = [one for one in images if one.model == model and one.images <= LENGTHS.get(model, 600_000) // 5 + 5_000]
         if len(fifth) == 3:
             lines.append(seeds(fifth))
+    lines += ["", *modern([one for one in figures if one.data == "mnist" and one.model in (MODERN, *BESIDE)])]
     lines += ["", *with_few_labels([one for one in figures if one.data == FEW])]
     return [*lines, "", *on_points([one for one in figures if one.data in ("ring", "grid")])]
 
@@ -215,6 +262,24 @@ def seeds(runs: list[Figure]) -> str:
     first, minutes = runs[0], statistics.median(one.minutes for one in runs)
     numbers = f"{spread('coverage', '.3f')} | {spread('fd', '.4f')} | {spread('classes', '.0f')} | {agreement}"
     return f"| `{first.model}` | {first.data} | {first.images:,} | {minutes:.1f} | {numbers} |"
+
+
+def modern(figures: list[Figure]) -> list[str]:
+    lines = [
+        "## A modern baseline",
+        "",
+        f"`{MODERN}` beside {' and '.join(f'`{model}`' for model in BESIDE)}, first at equal images, then at equal minutes (those of the",
+        f"median run of `{MODERN}`), on one thread. Median, and the least and the largest of the seeds 0, 1 and 2.",
+        "",
+        "| equal | model | data | images | minutes | coverage | fd | classes | agreement |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for asked in ("images", "minutes"):
+        for model in (MODERN, *BESIDE):
+            some = [one for one in figures if one.model == model and one.asked == asked and (asked == "minutes" or one.images < 125_000)]
+            if len(some) == 3:
+                lines.append(f"| {asked} {seeds(some)}")
+    return lines
 
 
 def with_few_labels(figures: list[Figure]) -> list[str]:
@@ -269,8 +334,8 @@ def main() -> None:
         path = RUNS / plan.name
         if not (path / "report.html").exists():
             print(f"training {plan.name}", flush=True)
-            ganvas.train(plan.model, data=plan.source, preset=plan.preset, images=plan.images, seed=plan.seed, run=path, quiet=True)
-        keep(figure := measured(path))
+            ganvas.train(plan.model, data=plan.source, preset=plan.preset, options=plan.options, run=path, quiet=True)
+        keep(figure := measured(path, plan.early))
         print(f"{plan.name}: {figure.minutes:.1f} minutes; {figure.values}", flush=True)
 
 

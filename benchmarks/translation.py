@@ -211,10 +211,13 @@ def lead(run: Run, base: Run, source: str) -> dict[str, float]:
     assert extractor is not None
     real, generator = extractor.features(test.batch(torch.arange(len(test))).images), torch.Generator().manual_seed(0)
     fakes = [extractor.features(one.tensors(TRANSLATIONS * len(test))).unflatten(0, (TRANSLATIONS, len(test))) for one in (base, run)]
+    size = real.double().square().mean().sqrt()  # as `ganvas evaluate` scales them
     leads = []
     for _ in range(HALVES):
         half = torch.randperm(len(test), generator=generator)[: len(test) // 2]
-        there, here = (float(polynomial_distance(real[half].double(), fake[:, half].flatten(0, 1).double())) for fake in fakes)
+        there, here = (
+            float(polynomial_distance(real[half].double() / size, fake[:, half].flatten(0, 1).double() / size)) for fake in fakes
+        )
         leads.append(there - here)
     found = torch.tensor(leads)
     return {"kid_lead": float(found.mean()), "kid_lead_deviation": float(found.std()), "kid_lead_share": float((found > 0).float().mean())}
@@ -305,10 +308,11 @@ def on_labels(figures: list[Figure]) -> Iterator[str]:
         "whole picture, and stays.",
         "",
         f"Kernel distance: {TRANSLATIONS} translations of each test map against the 55 test photos, on features of a network that tells",
-        "rotations, trained on the 100 training photos; beside the mean of 100 subsets their deviation, which is that of small sets of photos",
-        f"and common to all rows. So the lead over `l1` is taken on the same {HALVES} random halves of the maps for both: mean, deviation, and",
-        "in how many of the halves it is a lead. PSNR, SSIM, perceptual distance (the same network, layers of equal weight) and Frechet",
-        "distance are of one translation each, against the true photos. `l1` is pix2pix without discriminator. One seed of each.",
+        "rotations, trained on the 100 training photos; beside the mean of 100 subsets their deviation, which is that of small sets of",
+        f"photos and common to all rows. So the lead over `l1` is taken on the same {HALVES} random halves of the maps for both: mean,",
+        "deviation, and in how many of the halves it is a lead. PSNR, SSIM, perceptual distance (the same network, layers of equal",
+        "weight) and Frechet distance are of one translation each, against the true photos. `l1` is pix2pix without discriminator. One",
+        "seed of each.",
         "",
         "| model | preset | pairs seen | minutes | kernel distance | lead over `l1` | PSNR | SSIM | perceptual | fd |",
         "|---|---|---|---|---|---|---|---|---|---|",
