@@ -83,6 +83,8 @@ class Config:
     """Units of the generator's hidden layers for points (authors' 2-D script)."""
     generator_norm: bool = True
     """Batch normalisation in the generator for points (authors' 2-D script)."""
+    output_gain: float = 1.0
+    """What the first weights of the last layer are multiplied by, of points: above 1, first samples reach all modes (1: paper)."""
     discriminator_units: tuple[int, ...] = (200, 200, 200)
     """Maxout units of the discriminator's hidden layers for points (authors' 2-D script)."""
     pieces: int = 5
@@ -105,7 +107,7 @@ class Config:
         whole(self, 1, "images", "batch", "packing", "z", "width", "generator_units", "discriminator_units")
         whole(self, 2, "kernel", "pieces")
         in_range(self, 0.0, 1.0, "decay_from", open_high=True)
-        in_range(self, 0.0, math.inf, "init", "lr_generator", "lr_discriminator", "ema_half_life", open_low=True)
+        in_range(self, 0.0, math.inf, "init", "output_gain", "lr_generator", "lr_discriminator", "ema_half_life", open_low=True)
         for rate in self.betas:
             require(0.0 <= rate < 1.0, f"--config.betas holds numbers of at least 0 and below 1, not {rate!r}")
         whole_packs = self.batch % self.packing == 0
@@ -124,6 +126,13 @@ class PointGenerator(nn.Module):
             norm = [nn.BatchNorm1d(above)] if config.generator_norm else []
             layers += [nn.Linear(below, above, bias=not norm), *norm, nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], entries))
+
+    @torch.no_grad()
+    def spread(self, gain: float) -> None:
+        """Multiply the last layer's weights."""
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(gain)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -170,6 +179,8 @@ class PacGAN(GenerativeModel, Latent):
             self.discriminator = PointDiscriminator(config, inputs)
         if config.init is not None:
             initialise.gaussian(self, config.init)
+        if isinstance(self.generator, PointGenerator):
+            self.generator.spread(config.output_gain)
 
     def judged(self, x: Tensor) -> Tensor:
         """Logits (B / m,) of samples (B, ...) in packs."""
@@ -244,18 +255,19 @@ PRESETS = {
     ),
     "quick-points": replace(
         _POINTS,
-        images=10_000 * 128 * 4,
+        images=14_000 * 128 * 4,
         batch=128 * 4,
         packing=4,
         generator_units=(128, 128, 128),
         generator_norm=False,
+        output_gain=8.0,
         discriminator_units=(128, 128, 128),
         pieces=2,
         init=None,
         lr_generator=5e-4,
         lr_discriminator=1e-3,
         betas=(0.5, 0.9),
-        decay_from=0.5,
+        decay_from=0.7,
         ema_half_life=20_000.0,
     ),
     "tiny": Config(
