@@ -151,7 +151,7 @@ def measured(path: Path, early: int | None = None) -> Figure:
     source, card = settings["data"]["source"], run.entry.card
     points = settings["data"]["spec"]["kind"] == "points"
     extra: list[Metric] = []
-    if "labels" in card.conditions and not points:
+    if "labels" in run.model.conditions(card.conditions) and not points:
         extra.append("gan-test")
     if "factors" in card.capabilities:
         extra.append("factors")
