@@ -128,6 +128,16 @@ def test_parts_of_a_batch_that_hold_no_whole_packs_are_refused(step_for):
         model.discriminator_loss(step_for(torch.randn(3, 2)))
 
 
+def test_a_gain_makes_first_samples_of_points_lie_wider():
+    def first(gain):
+        torch.manual_seed(0)
+        return PacGAN(replace(TINY, output_gain=gain), PLANE).generator
+
+    one, eight = first(1.0), first(8.0)
+    for (name, a), (_, b) in zip(one.named_parameters(), eight.named_parameters(), strict=True):
+        assert torch.equal(a * 8 if name == "layers.6.weight" else a, b), name
+
+
 # Presets and configuration
 
 
