@@ -88,11 +88,17 @@ class Plan:
     seed: int = 0
     preset: str = "quick"
     early: int | None = None
+    alone: bool = False
+    """PacGAN's game of single samples, with as many updates."""
 
     @property
     def name(self) -> str:
         length = "minutes" if self.minutes is not None else self.images or "preset"
-        return f"{self.model}-{self.data.replace(':', '-')}-{length}-{self.seed}"
+        return f"{self.model}{'-alone' * self.alone}-{self.data.replace(':', '-')}-{length}-{self.seed}"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"packing": 1, "batch": 128, "images": 14_000 * 128} if self.alone else {}
 
     @property
     def options(self) -> RunConfig:
@@ -142,6 +148,7 @@ def plans() -> Iterator[Plan]:
     for model in FAMILY:
         yield from (Plan(model=model, data="mnist", images=LENGTHS.get(model, 600_000) // 5, seed=seed) for seed in range(3))
     yield from (Plan(model=model, data=data, seed=seed) for model in ON_POINTS for data in ("ring", "grid") for seed in range(3))
+    yield from (Plan(model="pacgan", data=data, seed=seed, alone=True) for data in ("ring", "grid") for seed in range(3))
 
 
 def measured(path: Path, early: int | None = None) -> Figure:
@@ -164,8 +171,9 @@ def measured(path: Path, early: int | None = None) -> Figure:
     if early is not None:
         with tempfile.TemporaryDirectory() as folder:
             values["fd_early"] = evaluate_path(as_it_was(path, early, Path(folder)), source, metrics=["fd"]).values["fd"]
+    single = settings["config"].get("packing") == 1
     return Figure(
-        model=run.entry.name,
+        model=f"{run.entry.name}, m = 1" if single else run.entry.name,
         data=source.replace(f"{DATA}/", ""),
         preset=settings["preset"],
         images=run.images,
@@ -356,7 +364,8 @@ def on_points(figures: list[Figure]) -> list[str]:
             skew = [values["modes_kl"] for values in runs if "modes_kl" in values]
             cells += [f"{statistics.mean(found):.1f} ± {error:.1f}" if found else ""]
             cells += [f"{statistics.mean(some):{form}}" if some else "" for some, form in ((quality, ".1f"), (skew, ".2f"))]
-        lines.append(f"| `{model}` | " + " | ".join(cells) + " |")
+        name, *rest = model.split(", ")
+        lines.append(f"| {', '.join([f'`{name}`', *rest])} | " + " | ".join(cells) + " |")
     return [*lines, *PUBLISHED.splitlines()]
 
 
@@ -372,7 +381,7 @@ def main() -> None:
         path = RUNS / plan.name
         if not (path / "report.html").exists():
             print(f"training {plan.name}", flush=True)
-            ganvas.train(plan.model, data=plan.source, preset=plan.preset, options=plan.options, run=path, quiet=True)
+            ganvas.train(plan.model, data=plan.source, preset=plan.preset, config=plan.config, options=plan.options, run=path, quiet=True)
         keep(figure := measured(path, plan.early))
         if plan.model == "biggan":
             truncated(path)

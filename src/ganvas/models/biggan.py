@@ -36,7 +36,7 @@ are: recall falls and, in a network that has learned enough, precision rises, wh
 training knows samples may saturate; the penalty is there against it. It is small at first, where rows are orthogonal, except in layers with
 more rows than columns. A network that has learned nothing gives every truncated code its full size back, in its first norm; what is left
 near t = 0 is the picture that the first layer's biases have learned. With `quick` on CIFAR-10 classes differ in colour after 14,000 images,
-and a classifier finds the class asked for in 0.19 of samples.
+and a classifier finds the class asked for in 0.19 of samples; after 300,000 in 0.57.
 """
 
 import copy

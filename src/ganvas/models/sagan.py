@@ -28,7 +28,8 @@ With an average of the generator's weights, its s are taken with the singular ve
 
 What to expect. Published figures were hard to repeat (ImageNet, Frechet distance 18.65 there, 34.7 in an open benchmark). `gamma` of both
 networks is watched: if it stays at 0, attention is not used. With `quick` on CIFAR-10 the classes differ in colour after some 9,000
-images. It is small, and at 32 x 32 convolutions see most of an image anyway: attention is for larger ones.
+images; after 600,000, about an hour on one core, textures are right and shapes are not. It is small, and at 32 x 32 convolutions see most
+of an image anyway: attention is for larger ones.
 """
 
 import math
