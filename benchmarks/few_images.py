@@ -32,10 +32,8 @@ COUNT = 500
 PRESET = "diffaugment"
 WITHOUT = "none"
 NAMES = {WITHOUT: "none", "diffaugment": "DiffAugment", "adaptive": "adaptive"}
-SETTINGS = {"discriminator_width": 48, "policy": ("translation",), "operations": ("geometry",), "adaptive_speed": 20_000.0}
-"""Of all runs, as far as the augmentation takes them. Twice the preset's discriminator, which more easily knows 500 images by heart and is
-less easily confused by augmentation; digits have no colours and no parts to spare, so they are moved, and turned and stretched where the
-augmentation is adaptive; its strength can go from 0 to 1 and back within a run."""
+ADAPTIVE = {"adaptive_speed": 50_000.0}
+"""Preset `adaptive`'s: within a run the strength can go from 0 to 1 and back."""
 LENGTH = 160_000
 """About four minutes on one free core: 320 times every image."""
 BAR = 0.8
@@ -65,7 +63,7 @@ def trained(augmentation: str, data: str, images: int, seed: int) -> Path:
     if not (path / "report.html").exists():
         print(f"training {path.name}", flush=True)
         options = RunConfig(images=images, seed=seed, threads=1)
-        config = {"augmentation": augmentation, **SETTINGS}
+        config = {"augmentation": augmentation, **ADAPTIVE}
         source = f"first:{COUNT}:{DATA / data}"
         ganvas.train("modular", data=source, preset=PRESET, config=config, options=options, run=path, quiet=True)
     return path
@@ -112,12 +110,10 @@ def medians(figures: list[Figure]) -> dict[str, float]:
 def page(figures: list[Figure]) -> list[str]:
     first, middle = figures[0], medians(figures)
     minutes = statistics.median(one.minutes for one in figures)
-    settings = " ".join(f"--config.{name} {' '.join(map(str, made_tuple(value)))}" for name, value in SETTINGS.items())
     lines = [
         "# Few images",
         "",
-        f"Command: `python benchmarks/few_images.py`. `modular` (preset `{PRESET}`, `--config.augmentation` as shown,",
-        f"`{settings}`) on {COUNT} images of",
+        f"Command: `python benchmarks/few_images.py`. `modular` (preset `{PRESET}`, `--config.augmentation` as shown) on {COUNT} images of",
         f"{Path(first.data).stem} (`first:{COUNT}:`), {first.images:,} images seen, about {minutes:.1f} minutes a run on one thread of",
         f"{first.machine}, beside other work on the machine. fd and the rest against the test images, features of a classifier of all",
         "training images. Median, and the least and the largest of the seeds.",
@@ -135,10 +131,6 @@ def page(figures: list[Figure]) -> list[str]:
     if strengths:
         lines += ["", f"Strength p of adaptive augmentation at the end: {spread(strengths)}."]
     return [*lines, "", f"Wanted: an fd of at most {BAR} of that without augmentation."]
-
-
-def made_tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def spread(found: list[float]) -> str:
