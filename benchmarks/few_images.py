@@ -3,8 +3,7 @@ adaptive augmentation, three seeds each, keeps the figures in results/few_images
 
 All runs have the same networks, objective, rates and length in images; the augmentation alone differs. fd, precision and recall are those
 of `ganvas evaluate`: 10,000 samples against the test images of the whole source, features of a classifier of its training images. Runs that
-are there are not made again. `--images`, `--seeds`, `--data` and names of augmentations make other or fewer runs; the page shows those of
-the length and data last asked for.
+are there are not made again. `--images`, `--seeds`, `--data` and names of augmentations make other or fewer runs.
 """
 
 import argparse
@@ -97,8 +96,7 @@ def keep(figure: Figure) -> None:
     figures = kept() | {figure.key: figure}
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(json.dumps([asdict(figures[key]) for key in sorted(figures)], indent=1) + "\n", encoding="utf-8")
-    shown = [one for one in figures.values() if (one.data, one.images) == (figure.data, figure.images)]
-    PAGE.write_text("\n".join(page(shown)) + "\n", encoding="utf-8")
+    PAGE.write_text("\n".join(page(list(figures.values()))) + "\n", encoding="utf-8")
 
 
 def medians(figures: list[Figure]) -> dict[str, float]:
@@ -108,15 +106,25 @@ def medians(figures: list[Figure]) -> dict[str, float]:
 
 
 def page(figures: list[Figure]) -> list[str]:
-    first, middle = figures[0], medians(figures)
-    minutes = statistics.median(one.minutes for one in figures)
+    machines = ", ".join(sorted({one.machine for one in figures}))
     lines = [
         "# Few images",
         "",
-        f"Command: `python benchmarks/few_images.py`. `modular` (preset `{PRESET}`, `--config.augmentation` as shown) on {COUNT} images of",
-        f"{Path(first.data).stem} (`first:{COUNT}:`), {first.images:,} images seen, about {minutes:.1f} minutes a run on one thread of",
-        f"{first.machine}, beside other work on the machine. fd and the rest against the test images, features of a classifier of all",
-        "training images. Median, and the least and the largest of the seeds.",
+        f"Command: `python benchmarks/few_images.py`. `modular` (preset `{PRESET}`, `--config.augmentation` as shown) on {COUNT} images",
+        f"of a training set (`first:{COUNT}:`), on one thread of {machines}, beside other work on the machine. fd and the rest against",
+        "the test images, features of a classifier of all training images. Median, and the least and the largest of the seeds.",
+    ]
+    for data, images in sorted({(one.data, one.images) for one in figures}):
+        lines += table([one for one in figures if (one.data, one.images) == (data, images)])
+    return [*lines, "", f"Wanted: an fd of at most {BAR} of that without augmentation."]
+
+
+def table(figures: list[Figure]) -> list[str]:
+    """The section of runs of the same data and length."""
+    first, middle = figures[0], medians(figures)
+    lines = [
+        "",
+        f"## {Path(first.data).stem}, {first.images:,} images seen",
         "",
         "| augmentation | seeds | minutes | " + " | ".join(SHOWN) + " | fd beside none |",
         "|---|---|---|" + "---|" * (len(SHOWN) + 1),
@@ -130,7 +138,7 @@ def page(figures: list[Figure]) -> list[str]:
     strengths = [one.values["discriminator/watch/p"] for one in figures if "discriminator/watch/p" in one.values]
     if strengths:
         lines += ["", f"Strength p of adaptive augmentation at the end: {spread(strengths)}."]
-    return [*lines, "", f"Wanted: an fd of at most {BAR} of that without augmentation."]
+    return lines
 
 
 def spread(found: list[float]) -> str:

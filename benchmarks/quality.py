@@ -32,6 +32,7 @@ from ganvas.explore.truncating import sweep
 from ganvas.measure import evaluate_path
 from ganvas.metrics.conditional import trained_accuracy
 from ganvas.metrics.kinds import Metric
+from ganvas.models.pacgan import PRESETS as PACKS
 
 ROOT = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("GANVAS_DATA", ROOT / "../../shared/data")).resolve()
@@ -66,7 +67,7 @@ SHOWN = {
     "coverage": "coverage {:.3f}",
     "density": "density {:.3f}",
     "fd": "fd {:.4f}",
-    "fd_early": "fd after 40,000 images {:.4f}",
+    "fd_early": f"fd after {EARLY:,} images {{:.4f}}",
     "classes": "{:.0f} classes",
     "gan_test": "label agreement {:.3f}",
     "gan_test_worst": "worst label {:.3f}",
@@ -88,17 +89,18 @@ class Plan:
     seed: int = 0
     preset: str = "quick"
     early: int | None = None
-    alone: bool = False
-    """PacGAN's game of single samples, with as many updates."""
+    single: bool = False
+    """PacGAN's game of single samples, with as many packs and updates."""
 
     @property
     def name(self) -> str:
         length = "minutes" if self.minutes is not None else self.images or "preset"
-        return f"{self.model}{'-alone' * self.alone}-{self.data.replace(':', '-')}-{length}-{self.seed}"
+        return f"{self.model}{'-single' * self.single}-{self.data.replace(':', '-')}-{length}-{self.seed}"
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"packing": 1, "batch": 128, "images": 14_000 * 128} if self.alone else {}
+        packs = PACKS["quick-points"]
+        return {"packing": 1, "batch": packs.batch // packs.packing, "images": packs.images // packs.packing} if self.single else {}
 
     @property
     def options(self) -> RunConfig:
@@ -148,7 +150,7 @@ def plans() -> Iterator[Plan]:
     for model in FAMILY:
         yield from (Plan(model=model, data="mnist", images=LENGTHS.get(model, 600_000) // 5, seed=seed) for seed in range(3))
     yield from (Plan(model=model, data=data, seed=seed) for model in ON_POINTS for data in ("ring", "grid") for seed in range(3))
-    yield from (Plan(model="pacgan", data=data, seed=seed, alone=True) for data in ("ring", "grid") for seed in range(3))
+    yield from (Plan(model="pacgan", data=data, seed=seed, single=True) for data in ("ring", "grid") for seed in range(3))
 
 
 def measured(path: Path, early: int | None = None) -> Figure:
@@ -273,7 +275,7 @@ def page(figures: list[Figure]) -> list[str]:
     lines += ["", *modern([one for one in figures if one.data == "mnist" and one.model in (MODERN, *BESIDE)])]
     if PAGE.with_name("truncation.txt").exists():
         lines += ["", *truncation()]
-    lines += ["", "## On a GPU", "", "Not measured: none was at hand. `sngan`, `biggan` and `r3gan` on CIFAR-10 are to be run there first."]
+    lines += ["", "## On a GPU", "", "Not measured: none was at hand."]
     lines += ["", *with_few_labels([one for one in figures if one.data == FEW])]
     return [*lines, "", *on_points([one for one in figures if one.data in ("ring", "grid")])]
 
@@ -349,7 +351,8 @@ def on_points(figures: list[Figure]) -> list[str]:
         "",
         "Three seeds each (mean, standard error), 2,500 samples: modes found with a sample within three standard deviations, the share of",
         "samples so near to a mode (HQ, in per cent), and the divergence of the modes' shares from the data's in nats. Published rows: Lin",
-        "et al. 2018 (arXiv:1712.04086, table 1), ten runs, networks and budgets of their own, reverse divergence.",
+        "et al. 2018 (arXiv:1712.04086, table 1), ten runs, networks and budgets of their own, reverse divergence. `pacgan`, m = 1, is its",
+        "game of single samples: the same networks and numbers, as many packs and updates. The networks of `gan` are its own.",
         "",
         "| model | ring, of 8 | HQ | KL | grid, of 25 | HQ | KL |",
         "|---|---|---|---|---|---|---|",

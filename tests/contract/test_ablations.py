@@ -5,30 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ganvas.engine.contract import DataSpec
 from ganvas.models import acgan, dcgan, dragan, fgan, lsgan, projection, relativistic, sngan, wgan, wgan_gp
-from ganvas.models.modular import PRESETS, Modular
+from ganvas.models.modular import Modular
+from tests.ablations import LABELLED, PLAIN, PLANE, SQUARE, Y
 from tests.models.conftest import make_step, pictures
-
-PLAIN = replace(
-    PRESETS["tiny"],
-    objective="non-saturating",
-    normalisation="none",
-    conditioning="none",
-    augmentation="none",
-    discriminator_steps=1,
-    init=None,
-)
-Y = torch.tensor([0, 3, 1, 4, 9, 2, 6, 5])
-
-
-def images(*shape, classes=()):
-    return DataSpec(kind="images", shape=shape, classes=classes)
-
-
-PLANE = DataSpec(kind="points", shape=(2,))
-SQUARE = images(1, 16, 16)
-LABELLED = images(1, 16, 16, classes=tuple("0123456789"))
 
 
 @pytest.fixture
@@ -39,14 +19,6 @@ def step_for():
 @pytest.fixture
 def pictures_of():
     return pictures
-
-
-def small(preset):
-    return replace(PRESETS[preset], batch=8, z=4, width=4, discriminator_width=4)
-
-
-def buffers(model):
-    return {name: value.clone() for name, value in model.named_buffers()}
 
 
 def copied(network, named, renamed=()):

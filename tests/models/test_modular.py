@@ -22,46 +22,19 @@ from ganvas.parts.adaptive import Adaptive
 from ganvas.parts.choices import OBJECTIVES, SLOPES
 from ganvas.parts.diff_augment import diff_augment
 from ganvas.parts.spectral import Spectral
+from tests.ablations import CLASSES, LABELLED, PLAIN, PLANE, SQUARE, Y, images, small
 from tests.models.conftest import play
 
 TINY = PRESETS["tiny"]
-CLASSES = tuple("0123456789")
 COMBINATIONS = (
     *("dcgan", "lsgan", "wgan-gp", "hinge-spectral", "relativistic-r1"),
     *("projection", "lecam", "diffaugment", "adaptive", "consistency"),
 )
-PLAIN = replace(
-    TINY,
-    objective="non-saturating",
-    normalisation="none",
-    conditioning="none",
-    augmentation="none",
-    discriminator_steps=1,
-    init=None,
-)
-Y = torch.tensor([0, 3, 1, 4, 9, 2, 6, 5])
 
 TRACE = {
     "discriminator/value": [1.53278, 1.09487, 1.1907, 1.16321, 1.11602],
     "generator/cost": [-0.0524121, -0.102213, -0.107684, -0.146238, -0.201549],
 }
-
-
-def images(*shape, classes=()):
-    return DataSpec(kind="images", shape=shape, classes=classes)
-
-
-PLANE = DataSpec(kind="points", shape=(2,))
-SQUARE = images(1, 16, 16)
-LABELLED = images(1, 16, 16, classes=CLASSES)
-
-
-def small(preset):
-    return replace(PRESETS[preset], batch=8, z=4, width=4, discriminator_width=4)
-
-
-def buffers(model):
-    return {name: value.clone() for name, value in model.named_buffers()}
 
 
 class Corner(nn.Module):
