@@ -349,7 +349,7 @@ def on_points(figures: list[Figure]) -> list[str]:
     lines = [
         "## Modes of points",
         "",
-        "Three seeds each (mean, standard error), 2,500 samples: modes found with a sample within three standard deviations, the share of",
+        "Three seeds each unless said (mean, standard error), 2,500 samples: modes found with a sample within three standard deviations, the share of",
         "samples so near to a mode (HQ, in per cent), and the divergence of the modes' shares from the data's in nats. Published rows: Lin",
         "et al. 2018 (arXiv:1712.04086, table 1), ten runs, networks and budgets of their own, reverse divergence. `pacgan`, m = 1, is its",
         "game of single samples: the same networks and numbers, as many packs and updates. The networks of `gan` are its own.",
@@ -362,10 +362,10 @@ def on_points(figures: list[Figure]) -> list[str]:
         for data in ("ring", "grid"):
             runs = [one.values for one in figures if one.model == model and one.data == data]
             found = [values["modes_found"] for values in runs]
-            error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else 0.0
+            error = f"± {statistics.stdev(found) / math.sqrt(len(found)):.1f}" if len(found) > 1 else "(one seed)"
             quality = [100 * values["high_quality"] for values in runs]
             skew = [values["modes_kl"] for values in runs if "modes_kl" in values]
-            cells += [f"{statistics.mean(found):.1f} ± {error:.1f}" if found else ""]
+            cells += [f"{statistics.mean(found):.1f} {error}" if found else ""]
             cells += [f"{statistics.mean(some):{form}}" if some else "" for some, form in ((quality, ".1f"), (skew, ".2f"))]
         name, *rest = model.split(", ")
         lines.append(f"| {', '.join([f'`{name}`', *rest])} | " + " | ".join(cells) + " |")
