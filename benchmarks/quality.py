@@ -44,7 +44,7 @@ LENGTHS = {
     "progan": 200_000,
     "pixelcnn": 300_000,
     "infogan": 640_000,
-    "began": 200_000,
+    "began": 300_000,
     "biggan": 300_000,
     "projection": 200_000,
 }

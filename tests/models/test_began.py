@@ -190,6 +190,23 @@ def test_samples_and_reconstructions_have_the_data_s_size(pictures_of, shape):
     torch.testing.assert_close(model.score(Batch({"images": x})), -model.error(model.canvas.pad(x)))
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 20, 44), (2, 9, 7)])
+def test_shallow_networks_take_every_size(pictures_of, shape):
+    model = BEGAN(replace(TINY, networks="shallow"), images(*shape)).eval()
+    assert model.sample(3, rng=SampleDraws(1)).shape == (3, *shape)
+    x = model.canvas.pad(pictures_of(4, *shape))
+    assert model.critic(x).shape == x.shape == (4, shape[0], *model.canvas.size)
+    assert all(0 <= large - small <= 1 for large, small in zip(model.canvas.size, shape[1:], strict=True))
+
+
+def test_a_shallow_autoencoder_has_one_layer_and_a_code_on_each_side_and_the_generator_is_normalised():
+    model = BEGAN(replace(PRESETS["quick"], width=5, code=7), images(1, 28, 28))
+    shapes = [tuple(weight.shape) for weight in model.critic.parameters() if weight.dim() > 1]
+    assert shapes == [(5, 1, 4, 4), (5, 1, 4, 4), (7, 5 * 14 * 14), (5 * 14 * 14, 7)]
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.critic.modules())
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.generator.modules())
+
+
 def test_samples_are_clipped_to_the_range_of_images():
     model = answering(BEGAN(TINY, images(1, 8, 8)), reconstruction=0.0, fake=1.7)
     assert float(model.generator(torch.zeros(1, TINY.z)).detach().max()) == pytest.approx(1.7)
@@ -212,6 +229,7 @@ def test_the_paper_s_numbers():
         ({"gamma": 1.5}, "--config.gamma must be at least 0 and at most 1, not 1.5"),
         ({"lambda_k": 0.0}, "--config.lambda_k must be above 0, not 0.0"),
         ({"halve_every": 0}, "--config.halve_every must be a whole number of at least 1, not 0"),
+        ({"networks": "wide"}, "--config.networks must be one of deep, shallow"),
         ({"prior": "normall"}, "--config.prior must be one of normal, uniform"),
         ({"lr_critic": math.inf}, "--config.lr_critic must be above 0"),
         ({"betas": (0.5, -0.1)}, "--config.betas"),
