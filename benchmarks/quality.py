@@ -5,9 +5,11 @@ Budgets are in images. Coverage, fd and the rest are those of `ganvas evaluate` 
 a classifier of the data); nats are as `ganvas evaluate --metrics nll` gives them. Points are 2,500 samples.
 """
 
+import itertools
 import json
 import math
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -32,7 +34,8 @@ from ganvas.explore.truncating import sweep
 from ganvas.measure import evaluate_path
 from ganvas.metrics.conditional import trained_accuracy
 from ganvas.metrics.kinds import Metric
-from ganvas.models.pacgan import PRESETS as PACKS
+from ganvas.models.pacgan import PRESETS as PACKED
+from ganvas.parts.divergences import DIVERGENCES
 
 ROOT = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("GANVAS_DATA", ROOT / "../../shared/data")).resolve()
@@ -44,7 +47,6 @@ LENGTHS = {
     "progan": 200_000,
     "pixelcnn": 300_000,
     "infogan": 640_000,
-    "began": 300_000,
     "biggan": 300_000,
     "projection": 200_000,
 }
@@ -55,8 +57,18 @@ COLOUR, EARLY = "cifar10.zip", 40_000
 """What the stabilised models learn, and after how many images they are measured for the first time."""
 MODERN, BESIDE = "r3gan", ("dcgan", "sngan")
 """Compared at equal images and, in the median of `MODERN`'s, at equal minutes."""
+POINTS = ("ring", "grid", "two-cities")
 FEW, ALONE = "few:100:mnist", "classifier"
-ON_POINTS = ("gan", "wgan_gp", "lsgan", "fgan", "wgan", "dragan", "relativistic", "pacgan")
+ON_POINTS = ("gan", "wgan_gp", "lsgan", "fgan", "wgan", "ebgan", "dragan", "relativistic", "improved_gan", "modular", "bigan", "pacgan")
+CITIES, LINEAR = POINTS[2], {"generator_widths": (), "z": 1, "critic_widths": (64, 64), "penalty_weight": 0.0}
+"""Points of one number, and an f-GAN whose samples are one Gaussian, which has to stand for both."""
+PACKS, UNPACKED = PACKED["quick-points"], 1
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "pacgan": {"m = 1": {"packing": UNPACKED, "batch": PACKS.batch // PACKS.packing, "images": PACKS.images // PACKS.packing}},
+    "fgan": {name: {"divergence": name} for name in DIVERGENCES if name != "kl"},
+    "acgan": {"guarded": {"class_weight_generator": 0.1, "classify_fakes": False}},
+}
+"""What else is measured of a model than its preset: the name of it in tables, and the fields that differ."""
 FEW_PUBLISHED = """| Improved GAN, published | | | 99.07 ± 0.07 |
 | Triple-GAN, published | | | 99.09 ± 0.58 |"""
 PUBLISHED = """| GAN, published | 6.3 ± 0.5 | 98.2 | 0.45 | 17.3 ± 0.8 | 94.8 | 0.70 |
@@ -89,18 +101,17 @@ class Plan:
     seed: int = 0
     preset: str = "quick"
     early: int | None = None
-    single: bool = False
-    """PacGAN's game of single samples, with as many packs and updates."""
+    variant: str = ""
+    """One of `VARIANTS`, or none."""
 
     @property
     def name(self) -> str:
         length = "minutes" if self.minutes is not None else self.images or "preset"
-        return f"{self.model}{'-single' * self.single}-{self.data.replace(':', '-')}-{length}-{self.seed}"
+        return "-".join([self.model, *words(self.variant), *words(self.data), str(length), str(self.seed)])
 
     @property
     def config(self) -> dict[str, Any]:
-        packs = PACKS["quick-points"]
-        return {"packing": 1, "batch": packs.batch // packs.packing, "images": packs.images // packs.packing} if self.single else {}
+        return (VARIANTS[self.model][self.variant] if self.variant else {}) | (LINEAR if self.data == CITIES else {})
 
     @property
     def options(self) -> RunConfig:
@@ -110,7 +121,7 @@ class Plan:
     @property
     def source(self) -> str:
         *few, name = self.data.rsplit(":", 1)
-        return name if name in ("ring", "grid") else ":".join([*few, str(DATA / name)])
+        return name if name in POINTS else ":".join([*few, str(DATA / name)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +147,8 @@ class Figure:
 def plans() -> Iterator[Plan]:
     for model in ("vae", "gan", "wgan_gp", "dcgan", "progan", "pixelcnn", *FAMILY):
         yield Plan(model=model, data="mnist", images=LENGTHS.get(model, 600_000))
+    yield from (Plan(model="infogan", data="mnist", images=LENGTHS["infogan"], seed=seed) for seed in (1, 2))
+    yield Plan(model="acgan", data="mnist", images=600_000, variant="guarded")
     yield Plan(model="dcgan", data="fashion-mnist", images=600_000)
     yield Plan(model="projection", data="mnist", images=LENGTHS["projection"])
     yield from (Plan(model=model, data=COLOUR, images=600_000, early=EARLY) for model in ("sngan", "sagan"))
@@ -149,8 +162,25 @@ def plans() -> Iterator[Plan]:
     yield Plan(model="triplegan", data=FEW, images=600_000)
     for model in FAMILY:
         yield from (Plan(model=model, data="mnist", images=LENGTHS.get(model, 600_000) // 5, seed=seed) for seed in range(3))
-    yield from (Plan(model=model, data=data, seed=seed) for model in ON_POINTS for data in ("ring", "grid") for seed in range(3))
-    yield from (Plan(model="pacgan", data=data, seed=seed, single=True) for data in ("ring", "grid") for seed in range(3))
+    for data, seed in itertools.product(("ring", "grid"), range(3)):
+        yield from (Plan(model=model, data=data, seed=seed) for model in ON_POINTS)
+        yield Plan(model="pacgan", data=data, seed=seed, variant="m = 1")
+    yield from (Plan(model="fgan", data="grid", variant=divergence) for divergence in VARIANTS["fgan"])
+    for seed in range(5):
+        yield from (Plan(model="fgan", data=CITIES, images=300_000, seed=seed, variant=divergence) for divergence in ("", "reverse-kl"))
+
+
+def words(text: str) -> list[str]:
+    """What a name of a folder can have of it."""
+    return re.findall(r"[\w.-]+", text)
+
+
+def variant(model: str, config: dict[str, Any]) -> str:
+    """Which of the model's variants it is, or none."""
+    for name, fields in VARIANTS.get(model, {}).items():
+        if all(config[field] == value for field, value in fields.items()):
+            return name
+    return ""
 
 
 def measured(path: Path, early: int | None = None) -> Figure:
@@ -173,9 +203,11 @@ def measured(path: Path, early: int | None = None) -> Figure:
     if early is not None:
         with tempfile.TemporaryDirectory() as folder:
             values["fd_early"] = evaluate_path(as_it_was(path, early, Path(folder)), source, metrics=["fd"]).values["fd"]
-    single = settings["config"].get("packing") == 1
+    if source == CITIES:
+        degrees = run.sample(2_500)
+        values |= {"cold": float((degrees < 10).mean()), "warm": float((degrees > 20).mean())}
     return Figure(
-        model=f"{run.entry.name}, m = 1" if single else run.entry.name,
+        model=", ".join(part for part in (run.entry.name, variant(run.entry.name, settings["config"])) if part),
         data=source.replace(f"{DATA}/", ""),
         preset=settings["preset"],
         images=run.images,
@@ -235,13 +267,15 @@ def keep(figure: Figure) -> None:
     """Put a figure beside the others, in place of an older one of the same run, and write the page."""
     figures = kept() | {figure.key: figure}
     order = {plan.model: at for at, plan in reversed(list(enumerate(plans())))}
-    ranked = sorted(figures.values(), key=lambda one: (order.get(one.model, 999), one.data, -one.images, one.seed))
+    ranked = sorted(
+        figures.values(), key=lambda one: (order.get(one.model.split(", ")[0], 999), one.model, one.data, -one.images, one.seed)
+    )
     KEPT.write_text(json.dumps([asdict(one) for one in ranked], indent=1) + "\n", encoding="utf-8")
     PAGE.write_text("\n".join(page(ranked)) + "\n", encoding="utf-8")
 
 
 def page(figures: list[Figure]) -> list[str]:
-    images = [one for one in figures if one.data not in ("ring", "grid", FEW) and one.asked == "images"]
+    images = [one for one in figures if one.data not in (*POINTS, FEW) and one.asked == "images"]
     full = [one for one in images if one.images >= LENGTHS.get(one.model, 600_000)]
     machines = ", ".join(sorted({one.machine for one in figures}))
     lines = [
@@ -256,11 +290,13 @@ def page(figures: list[Figure]) -> list[str]:
         "",
         "Samples of `pixelcnn` and `bsgan` are black and white and the test images grey, so their coverage and fd say little. Nats do not",
         "compare: those of `vae` are a bound, of images binarised at one half; `pixelcnn` is exact, on images binarised at random.",
+        "Guarded is `acgan` with a weight of 0.1 on the generator's class term, and fakes that are not classified.",
         "",
         "| model | data | images | seed | minutes | measured |",
         "|---|---|---|---|---|---|",
-        *(f"| `{one.model}` | {one.data} | {one.images:,} | {one.seed} | {one.minutes:.1f} | {said(one.values)} |" for one in full),
+        *(f"| {named(one.model)} | {one.data} | {one.images:,} | {one.seed} | {one.minutes:.1f} | {said(one.values)} |" for one in full),
         "",
+        *middle([one.values["factor_agreement"] for one in full if "factor_agreement" in one.values]),
         "## A fifth of the length, three seeds",
         "",
         "Median, and the least and the largest of the seeds 0, 1 and 2.",
@@ -275,9 +311,22 @@ def page(figures: list[Figure]) -> list[str]:
     lines += ["", *modern([one for one in figures if one.data == "mnist" and one.model in (MODERN, *BESIDE)])]
     if PAGE.with_name("truncation.txt").exists():
         lines += ["", *truncation()]
-    lines += ["", "## On a GPU", "", "Not measured: none was at hand."]
+    lines += ["", "## On a GPU", "", "Not measured: no run of these had one."]
     lines += ["", *with_few_labels([one for one in figures if one.data == FEW])]
-    return [*lines, "", *on_points([one for one in figures if one.data in ("ring", "grid")])]
+    lines += ["", *on_points([one for one in figures if one.data in ("ring", "grid")])]
+    return [*lines, "", *cities([one for one in figures if one.data == CITIES])]
+
+
+def named(model: str) -> str:
+    """The name of a model, and of a variant after a comma."""
+    name, *rest = model.split(", ")
+    return ", ".join([f"`{name}`", *rest])
+
+
+def middle(agreements: list[float]) -> list[str]:
+    if not agreements:
+        return []
+    return [f"The median of code to digit over {len(agreements)} seeds is {statistics.median(agreements):.3f}.", ""]
 
 
 def said(values: dict[str, float]) -> str:
@@ -368,9 +417,24 @@ def on_points(figures: list[Figure]) -> list[str]:
             skew = [values["modes_kl"] for values in runs if "modes_kl" in values]
             cells += [f"{statistics.mean(found):.1f} {error}" if found else ""]
             cells += [f"{statistics.mean(some):{form}}" if some else "" for some, form in ((quality, ".1f"), (skew, ".2f"))]
-        name, *rest = model.split(", ")
-        lines.append(f"| {', '.join([f'`{name}`', *rest])} | " + " | ".join(cells) + " |")
+        lines.append(f"| {named(model)} | " + " | ".join(cells) + " |")
     return [*lines, *PUBLISHED.splitlines()]
+
+
+def cities(figures: list[Figure]) -> list[str]:
+    lines = [
+        "## Two cities",
+        "",
+        "`fgan` on `two-cities` with a linear generator, whose samples are one Gaussian: the shares of 2,500 samples in the cold city",
+        "(below 10 degrees) and in the warm one (above 20), for each seed. Forward divergence covers both; reverse may keep to one.",
+        "",
+        "| divergence | " + " | ".join(f"seed {seed}" for seed in range(5)) + " |",
+        "|" + "---|" * 6,
+    ]
+    for model in dict.fromkeys(one.model for one in figures):
+        shares = [f"{one.values['cold']:.2f}, {one.values['warm']:.2f}" for one in figures if one.model == model]
+        lines.append(f"| {model.partition(', ')[2] or 'kl'} | " + " | ".join(shares) + " |")
+    return lines
 
 
 def main() -> None:

@@ -33,11 +33,15 @@ def at(step):
 
 def answering(model, *, reconstruction, fake):
     """Make the autoencoder answer one value whatever it sees, and the generator another."""
-    for network, value in ((model.critic[1], reconstruction), (model.generator, fake)):
-        last = network.layers[-1]
+    deep = model.config.networks == "deep"
+    for network, value in ((model.critic, reconstruction), (model.generator, fake)):
+        last = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d if deep else nn.ConvTranspose2d)][-1]
         nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, value)
+        nn.init.constant_(last.bias, value if deep else math.atanh(value))
     return model
+
+
+both = pytest.mark.parametrize("networks", ["deep", "shallow"])
 
 
 def phases_of(model):
@@ -59,14 +63,17 @@ def step_of(model, step):
 # (a) by hand
 
 
-def test_k_and_the_measure_in_numbers(step_for):
+@both
+def test_k_and_the_measure_in_numbers(step_for, networks):
     """Reals of 0.6 and fakes of -0.1, reconstructed as 0.2: L(x) = 0.4, L(G(z)) = 0.3.
 
     With gamma 0.9 the balance is 0.36 - 0.3 = 0.06, so k goes from 0.25 to 0.25 + 0.001 * 0.06 = 0.25006, and M = 0.4 + 0.06 = 0.46. With
     gamma 0.5 it is 0.2 - 0.3 = -0.1: k goes to 0.2499 and M is 0.5. The critic minimises 0.4 - 0.25 * 0.3 = 0.325 for each pair.
     """
     for gamma, k, measure in ((0.9, 0.25006, 0.46), (0.5, 0.2499, 0.5)):
-        model = answering(BEGAN(replace(TINY, gamma=gamma, lambda_k=1e-3), images(1, 8, 8)), reconstruction=0.2, fake=-0.1)
+        model = answering(
+            BEGAN(replace(TINY, networks=networks, gamma=gamma, lambda_k=1e-3), images(1, 8, 8)), reconstruction=0.2, fake=-0.1
+        )
         model.k.fill_(0.25)
         step = step_for(torch.full((4, 1, 8, 8), 0.6))
         loss = model.critic_loss(step)
@@ -78,10 +85,11 @@ def test_k_and_the_measure_in_numbers(step_for):
         assert float(model.k) == pytest.approx(k, rel=1e-6)
 
 
+@both
 @pytest.mark.parametrize(("start", "fake", "end"), [(0.0, 0.9, 0.0), (1.0, 0.2, 1.0), (0.9999, 0.2, 1.0)])
-def test_k_stays_between_0_and_1(step_for, start, fake, end):
+def test_k_stays_between_0_and_1(step_for, networks, start, fake, end):
     """Fakes of 0.9 have the error 0.7, more than gamma 0.4 = 0.2, which would make k negative; those of 0.2 have none."""
-    model = answering(BEGAN(replace(TINY, gamma=0.5, lambda_k=1e-2), images(1, 8, 8)), reconstruction=0.2, fake=fake)
+    model = answering(BEGAN(replace(TINY, networks=networks, gamma=0.5, lambda_k=1e-2), images(1, 8, 8)), reconstruction=0.2, fake=fake)
     model.k.fill_(start)
     step_of(model, step_for(torch.full((4, 1, 8, 8), 0.6)))
     assert float(model.k) == end
@@ -100,17 +108,19 @@ def test_k_is_saved_state_that_moves_after_both_players_by_the_averaged_balance(
     assert float(model.k) == pytest.approx(0.1)
 
 
-def test_the_controller_holds_the_ratio_of_the_errors(step_for):
+@both
+def test_the_controller_holds_the_ratio_of_the_errors(step_for, networks):
     """Section 3.3: where L(G(z)) = gamma L(x), k rests and M is L(x)."""
-    model = answering(BEGAN(replace(TINY, gamma=0.5), images(1, 8, 8)), reconstruction=0.2, fake=0.4)
+    model = answering(BEGAN(replace(TINY, networks=networks, gamma=0.5), images(1, 8, 8)), reconstruction=0.2, fake=0.4)
     model.k.fill_(0.3)
     watched = step_of(model, step_for(torch.full((4, 1, 8, 8), 0.6)))
     assert float(watched["balance"]) == pytest.approx(0, abs=1e-6) and float(watched["M"]) == pytest.approx(0.4, rel=1e-5)
     assert float(model.k) == pytest.approx(0.3, rel=1e-6)
 
 
-def test_with_k_at_0_the_critic_learns_from_data_alone(step_for, pictures_of):
-    model, real = BEGAN(TINY, images(1, 8, 8)), pictures_of(4, 1, 8, 8)
+@both
+def test_with_k_at_0_the_critic_learns_from_data_alone(step_for, pictures_of, networks):
+    model, real = BEGAN(replace(TINY, networks=networks), images(1, 8, 8)), pictures_of(4, 1, 8, 8)
     parameters = list(model.critic.parameters())
     terms = model.critic_loss(step_for(real)).terms
     both = torch.autograd.grad(terms["real"].mean() + terms["fake"].mean(), parameters)
@@ -123,14 +133,16 @@ def test_with_k_at_0_the_critic_learns_from_data_alone(step_for, pictures_of):
     assert any(not torch.allclose(found, expected) for found, expected in zip(against, alone, strict=True))
 
 
-def test_the_generator_s_gradient_passes_input_and_target(step_for):
+@both
+def test_the_generator_s_gradient_passes_input_and_target(step_for, networks):
     """Of a constant reconstruction the gradient by the input is 0, and the target's is the sign of v - r over the number of entries."""
-    model = answering(BEGAN(TINY, images(1, 8, 8)), reconstruction=0.2, fake=0.0)
+    tiny = replace(TINY, networks=networks)
+    model = answering(BEGAN(tiny, images(1, 8, 8)), reconstruction=0.2, fake=0.0)
     x = torch.cat([torch.full((1, 1, 8, 8), 0.5), torch.full((1, 1, 8, 8), -0.5)]).requires_grad_()
     (gradient,) = torch.autograd.grad(model.error(x).sum(), x)
     expected = torch.cat([torch.full((1, 1, 8, 8), 1 / 64), torch.full((1, 1, 8, 8), -1 / 64)])
     torch.testing.assert_close(gradient, expected)
-    free = BEGAN(TINY, images(1, 8, 8))
+    free = BEGAN(tiny, images(1, 8, 8))
     (whole,) = torch.autograd.grad(free.error(x).sum(), x)
     fixed = x.detach()
     (by_target,) = torch.autograd.grad((x - free.critic(fixed).detach()).abs().flatten(1).mean(1).sum(), x)
@@ -144,6 +156,8 @@ def test_nothing_is_normalised_and_errors_are_of_single_samples(pictures_of):
     assert not any("Norm" in type(layer).__name__ for layer in model.modules())
     x = pictures_of(6, 1, 28, 28)
     torch.testing.assert_close(model.error(x)[:2], model.error(x[:2]))
+    shallow = BEGAN(replace(TINY, networks="shallow"), images(1, 28, 28))
+    torch.testing.assert_close(shallow.error(x)[:2], shallow.error(x[:2]))
     assert [name for name, _ in model.named_buffers()] == ["k"]
 
 

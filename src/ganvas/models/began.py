@@ -263,7 +263,7 @@ class BEGAN(GenerativeModel, Latent, Score):
 PRESETS = {
     "paper": Config(),
     "quick": Config(
-        images=300_000,
+        images=600_000,
         batch=32,
         gamma=1.0,
         lambda_k=5e-3,

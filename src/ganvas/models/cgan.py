@@ -9,9 +9,12 @@ Objective (equation 2), with D(x|y) = sigma(a(x, y)) and sp(t) = log(1 + e^t); c
 
     discriminator   E[sp(-a(x, y))] + (1 - m) E[sp(a(G(z|y), y))] + m E[sp(a(x, y'))]        generator   E[sp(-a(G(z|y), y))]
 
-For a fixed G the best D is p(x|y) / (p(x|y) + p_g(x|y)), class by class. The last term, m = `mismatched`, is 0 in the paper: real images
-with a wrong label y' as further negatives tell the discriminator early that labels matter (Reed et al. 2016, arXiv:1605.05396, section
-4.2, with m = 1/2). With separate `heads` one logit r(x) says real or fake and another t(x, y) whether image and label match, w its weight:
+Labels of fakes are drawn evenly. Where the data's classes are equally frequent, the best D for a fixed G is p(x|y) / (p(x|y) + p_g(x|y));
+else each of the two is weighed by the share of y among reals, among fakes, and G(.|y) = p(.|y) is still best for G.
+
+The last term, m = `mismatched`, is 0 in the paper: real images with a wrong label y' as further negatives tell the discriminator early
+that labels matter (Reed et al. 2016, arXiv:1605.05396, section 4.2, with m = 1/2). With separate `heads` one logit r(x) says real or fake
+and another t(x, y) whether image and label match, w its weight:
 
     discriminator   E[sp(-r(x)) + sp(r(G(z|y)))] + w E[sp(-t(x, y)) + sp(t(x, y'))]
     generator       E[sp(-r(G(z|y)))] + w E[sp(-t(G(z|y), y))]
