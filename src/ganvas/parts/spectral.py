@@ -7,8 +7,9 @@ arXiv:1802.05957, sections 2 and 3). The vectors follow W by power iteration, on
     v <- W^T u / || W^T u ||        u <- W v / || W v ||
 
 While a new direction overtakes the first one, s is too small and the largest singular value of W / s above 1: by up to 0.15 in the first
-30 updates of networks of sixteen maps at a rate of 2e-4. As rates fall, the vectors catch up. Ten iterations for each update would still
-leave 0.05 there, and so the paper's one it is.
+30 updates of networks of sixteen maps at a rate of 2e-4, and by 0.33 at 1e-3. It lasts while rates stay large: after 320,000 of the
+600,000 images of SNGAN's `quick` run on CIFAR-10, at 1e-3, the worst layer had 1.083. As rates fall, the vectors catch up: at the end of
+that run every layer had 1.000. Ten iterations for each update would still leave 0.05 at the start, and so the paper's one it is.
 
 When it is done. Algorithm 1 of the paper iterates once for each update of the weights; the authors' code, and torch's parametrization,
 once for each forward pass in training mode. Here it is the algorithm: `advance` iterates after an update, in a model's `after_update`,
