@@ -1,6 +1,7 @@
 """WGAN-GP: the losses by hand, the penalty's defining properties on its own critics, presets, and a short trace."""
 
 import math
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -137,7 +138,7 @@ class StandingStill(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("theta", "weight"), [*((theta, 50.0) for theta in (-2.0, 0.5, 1.0, 2.0, 4.0)), *((theta, 10.0) for theta in (-0.5, 0.5, 0.75))]
+    ("theta", "weight"), [*((theta, 50.0) for theta in (-2.0, 0.5, 1.0, 2.0, 4.0)), *((theta, 10.0) for theta in (-1.0, 0.5, 1.0))]
 )
 def test_the_penalised_critic_s_estimate_is_the_distance(step_for, theta, weight):
     """W = |theta| between U[0, 1] and U[theta, theta + 1], and no factor stands before it, as with clipping.
@@ -154,16 +155,18 @@ def test_the_penalised_critic_s_estimate_is_the_distance(step_for, theta, weight
     optimizer.param_groups[0].update(
         critic.optimizer.settings(Clock(step=0, images=0, budget=10**6, stage_step=0, stage_images=0, stage_budget=10**6))
     )
-    for update in range(400):
+    middles, estimates = (torch.arange(1000)[:, None] + 0.5) / 1000, []
+    for update in range(500):
         real = theta + torch.rand(64, 1, generator=torch.Generator().manual_seed(update))
         terms = critic.loss(step_for(real, seed=update)).terms
         optimizer.zero_grad()
         (terms["distance"].mean() + terms["penalty"].mean()).backward()
         optimizer.step()
-    middles = (torch.arange(1000)[:, None] + 0.5) / 1000
-    with torch.no_grad():
-        estimate = float(model.critic(theta + middles).mean() - model.critic(middles).mean())
-    assert estimate == pytest.approx(abs(theta), rel=0.1)
+        with torch.no_grad():
+            estimates.append(float(model.critic(theta + middles).mean() - model.critic(middles).mean()))
+    # The steps of Adam go to and fro about the best critic.
+    estimate = statistics.mean(estimates[300:])
+    assert estimate == pytest.approx(abs(theta), rel=0.06)
 
 
 # Presets and configuration
