@@ -158,7 +158,21 @@ class Bad(Sound):
         nn.init.constant_(self.generator[3].bias, float("nan"))
 
 
+class JudgesTogether(Sound):
+    """Its critic is normalised, and is shown reals and fakes as one batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.critic.append(nn.BatchNorm1d(1))
+
+    def critic_loss(self, step):
+        fake = self.fake(step.batch.size, step.rng)
+        real, fake = self.critic(torch.cat([step.batch["points"], fake])).squeeze(1).chunk(2)
+        return Loss({"value": fake - real})
+
+
 FAULTS = [
+    (JudgesTogether, training.test_a_judge_s_batch_normalisation_sees_reals_and_fakes_apart),
     (Bad, samples.test_builds),
     (Bad, samples.test_samples_have_form_and_range_before_and_after_steps),
     (Shrinks, samples.test_samples_have_form_and_range_before_and_after_steps),

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from ganvas.engine.checkpoints import load
 from ganvas.engine.contract import GenerativeModel, Step
@@ -105,6 +106,23 @@ def test_losses_change_no_state_and_give_terms_of_the_batch(game):
                 assert term.shape in ((), (batch.size,)), f"{phase.name}: {name} has shape {tuple(term.shape)}"
                 assert torch.isfinite(term).all(), f"{phase.name}: {name}"
             assert all(not tensor.requires_grad for tensor in scratch.values()), f"{phase.name} leaves a graph in scratch"
+
+
+def test_a_judge_s_batch_normalisation_sees_reals_and_fakes_apart(game):
+    """Joined in one batch they would share its mean, and the discriminator be another one than that which the generator meets."""
+    t = game.trainer()
+    judges = [getattr(t.model, name) for name in ("discriminator", "critic") if isinstance(getattr(t.model, name, None), nn.Module)]
+    normed = [layer for judge in judges for layer in judge.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    seen = []
+    for layer in normed:
+        layer.register_forward_pre_hook(lambda _, arguments: seen.append(len(arguments[0])))
+    for index, stage in enumerate(t.stages):
+        begin(t, index)
+        scratch = {}
+        for position, phase in enumerate(stage.phases):
+            rng = StepDraws(position, 0, 1, CPU)
+            phase.loss(Step(batch=batch_of(t, stage), rng=rng, clock=midway(t, index), mean=lambda x: x, scratch=scratch))
+        assert max(seen, default=0) <= stage.batch, f"stage {stage.name}: batch normalisation sees {max(seen)} of batches of {stage.batch}"
 
 
 def test_two_runs_of_one_seed_are_equal_bit_for_bit(game):
