@@ -402,7 +402,7 @@ def on_points(figures: list[Figure]) -> list[str]:
         "the share of samples so near to a mode (HQ, in per cent), and the divergence of the modes' shares from the data's in nats.",
         "Published rows: Lin et al. 2018 (arXiv:1712.04086, table 1), ten runs, networks and budgets of their own, reverse divergence.",
         "`pacgan`, m = 1, is its game of single samples: the same networks and numbers, as many packs and updates. The networks of `gan`",
-        "are its own.",
+        "are its own. Models that are not here take images alone, for their networks are convolutions.",
         "",
         "| model | ring, of 8 | HQ | KL | grid, of 25 | HQ | KL |",
         "|---|---|---|---|---|---|---|",

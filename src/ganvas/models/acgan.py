@@ -25,7 +25,8 @@ class logits (B, K). The generator is DCGAN's, the class joined to the code one-
     strided       DCGAN's discriminator: strides of 2 alone
 
 Differences from the paper. The defaults are its CIFAR-10 network (appendix A); other sizes through the canvas, as in `dcgan`, and at most
-32F maps. Activation noise, one of the options tried there, is left out. Logits of reals and fakes come from batches of their own.
+32F maps. Activation noise, one of the options tried there, is left out, and so are the normalised features of a later guard
+(arXiv:2111.01118). Logits of reals and fakes come from batches of their own.
 
 What to expect. Rows of a grid are classes early on, as the classifier learns faster than the game. `worst recall` is the share of the
 worst class's fakes that the discriminator's own classifier takes for it, a running average: if it stays near 0 while others rise, that
