@@ -176,9 +176,9 @@ def words(text: str) -> list[str]:
 
 
 def variant(model: str, config: dict[str, Any]) -> str:
-    """Which of the model's variants it is, or none."""
+    """Which of the model's variants it is, whatever its length, or none."""
     for name, fields in VARIANTS.get(model, {}).items():
-        if all(config[field] == value for field, value in fields.items()):
+        if all(config[field] == value for field, value in fields.items() if field != "images"):
             return name
     return ""
 
@@ -402,7 +402,7 @@ def on_points(figures: list[Figure]) -> list[str]:
         "the share of samples so near to a mode (HQ, in per cent), and the divergence of the modes' shares from the data's in nats.",
         "Published rows: Lin et al. 2018 (arXiv:1712.04086, table 1), ten runs, networks and budgets of their own, reverse divergence.",
         "`pacgan`, m = 1, is its game of single samples: the same networks and numbers, as many packs and updates. The networks of `gan`",
-        "are its own. Models that are not here take images alone, for their networks are convolutions.",
+        "are its own. Models whose networks are convolutions take images alone.",
         "",
         "| model | ring, of 8 | HQ | KL | grid, of 25 | HQ | KL |",
         "|---|---|---|---|---|---|---|",
