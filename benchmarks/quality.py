@@ -22,6 +22,8 @@ from typing import Any
 
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
+from safetensors.torch import save_file
+
 import ganvas
 from ganvas.data.few import Few
 from ganvas.data.open import open_data
@@ -29,6 +31,7 @@ from ganvas.diagnostics.gallery import save_picture
 from ganvas.diagnostics.rows import of_kind, read_rows
 from ganvas.engine.capabilities import LogProbability
 from ganvas.engine.config import RunConfig
+from ganvas.engine.devices import cards
 from ganvas.engine.rundir import environment
 from ganvas.explore.truncating import sweep
 from ganvas.measure import evaluate_path
@@ -63,13 +66,28 @@ ON_POINTS = ("gan", "wgan_gp", "lsgan", "fgan", "wgan", "ebgan", "dragan", "rela
 CITIES, LINEAR = POINTS[2], {"generator_widths": (), "z": 1, "critic_widths": (64, 64), "penalty_weight": 0.0}
 """Points of one number, and an f-GAN whose samples are one Gaussian, which has to stand for both."""
 PACKS = PACKED["quick-points"]
+CARD = "on a card"
+BATCHES = {"batch": 128, "width": 128, "discriminator_width": 128, "discriminator_steps": 2, "decay_from": 0.6}
+RATES = {"lr_generator": 5e-4, "lr_discriminator": 5e-4}
+ON_CARDS: dict[str, tuple[str, float, dict[str, Any]]] = {
+    "sngan": ("paper", 2.7, {**BATCHES, **RATES, "codes": 1, "ema_half_life": 20_000.0}),
+    "biggan": ("paper-32", 2.7, {**BATCHES, **RATES, "ema_decay": 0.998, "ema_start": 50_000}),
+    "r3gan": (
+        "paper",
+        2.1,
+        {"images": 10_000_000, "batch": 128, "width": 96, "most": 192, "burn_in": 1.0, "lr": [8e-4, 5e-5], "gamma": [0.2, 0.02]}
+        | {"ema_half_life": 50_000.0},
+    ),
+}
+"""Where this machine has a CUDA device: preset, minutes, and the fields that differ, as the presets are for hours."""
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "pacgan": {"m = 1": {"packing": 1, "batch": PACKS.batch // PACKS.packing, "images": PACKS.images // PACKS.packing}},
     "fgan": {name: {"divergence": name} for name in DIVERGENCES if name != "kl"},
     "acgan": {"guarded": {"class_weight_generator": 0.1, "classify_fakes": False}},
+    **{model: {CARD: fields} for model, (_, _, fields) in ON_CARDS.items()},
 }
 """What else is measured of a model than its preset: the name of it in tables, and the fields that differ."""
-GUARDED = "Guarded is `acgan` with a weight of 0.1 on the generator's class term, and fakes that are not classified."
+GUARDED = "Guarded is `acgan` with a weight of 0.1 on the generator's class term (`quick` has 0.5); neither trains the classifier on fakes."
 FEW_PUBLISHED = """| Improved GAN, published | | | 99.07 ± 0.07 |
 | Triple-GAN, published | | | 99.09 ± 0.58 |"""
 PUBLISHED = """| GAN, published | 6.3 ± 0.5 | 98.2 | 0.45 | 17.3 ± 0.8 | 94.8 | 0.70 |
@@ -154,6 +172,9 @@ def plans() -> Iterator[Plan]:
     yield Plan(model="projection", data="mnist", images=LENGTHS["projection"])
     yield from (Plan(model=model, data=COLOUR, images=600_000, early=EARLY) for model in ("sngan", "sagan"))
     yield Plan(model="biggan", data=COLOUR, images=LENGTHS["biggan"])
+    if cards():
+        for model, (preset, minutes, _) in ON_CARDS.items():
+            yield Plan(model=model, data=COLOUR, minutes=minutes, preset=preset, variant=CARD)
     for seed in range(3):
         yield from (Plan(model=model, data="mnist", images=120_000, seed=seed) for model in (MODERN, *BESIDE))
     if spent := [one.minutes for one in kept().values() if (one.model, one.data, one.images) == (MODERN, "mnist", 120_000)]:
@@ -201,6 +222,10 @@ def measured(path: Path, early: int | None = None) -> Figure:
     values = dict(evaluate_path(run.path, source, metrics=wanted, count=2_500 if points else None).values)
     if isinstance(run.model, LogProbability) and not points:
         values["nats"] = -evaluate_path(run.path, source, metrics=["nll"]).values["nll_nats"]
+    last = of_kind(read_rows(path / "metrics.jsonl"), "train")[-1]
+    described = json.loads((path / "environment.json").read_text())
+    if settings["resolved"]["device"].startswith("cuda"):
+        values["images_per_second"] = run.images / last["seconds"]
     if early is not None:
         with tempfile.TemporaryDirectory() as folder:
             values["fd_early"] = evaluate_path(as_it_was(path, early, Path(folder)), source, metrics=["fd"]).values["fd"]
@@ -213,8 +238,8 @@ def measured(path: Path, early: int | None = None) -> Figure:
         preset=settings["preset"],
         images=run.images,
         seed=settings["run"]["seed"],
-        minutes=of_kind(read_rows(path / "metrics.jsonl"), "train")[-1]["seconds"] / 60,
-        machine=machine(json.loads((path / "environment.json").read_text())),
+        minutes=last["seconds"] / 60,
+        machine=described["cards"][0] if "images_per_second" in values else machine(described),
         values=values,
         asked="images" if settings["run"]["minutes"] is None else "minutes",
     )
@@ -227,6 +252,17 @@ def truncated(path: Path) -> None:
     save_picture(found.sheet(f"{title} on the left"), PAGE.with_name("truncation.png"))
     save_picture(found.curve(f"{title} beside the point"), PAGE.with_name("truncation-curve.png"))
     PAGE.with_name("truncation.txt").write_text(found.table() + "\n", encoding="utf-8")
+
+
+def kept_generator(path: Path) -> Path:
+    """Write the averaged generator of a run beside the page, in half precision, with what it takes to build it."""
+    run = ganvas.load(path)
+    target = PAGE.with_name("generators") / f"{run.entry.name}-{Path(run.settings['data']['source']).stem}.safetensors"
+    target.parent.mkdir(exist_ok=True)
+    halved = {name: value.half() if value.is_floating_point() else value for name, value in run.model.generator.state_dict().items()}
+    facts = {"model": run.entry.name, "config": run.settings["config"], "data": run.settings["data"]["spec"], "images": run.images}
+    save_file({name: value.contiguous() for name, value in halved.items()}, target, {"ganvas": json.dumps(facts)})
+    return target
 
 
 def as_it_was(path: Path, images: int, folder: Path) -> Path:
@@ -278,7 +314,7 @@ def keep(figure: Figure) -> None:
 def page(figures: list[Figure]) -> list[str]:
     images = [one for one in figures if one.data not in (*POINTS, FEW) and one.asked == "images"]
     full = [one for one in images if one.images >= LENGTHS.get(one.model, 600_000)]
-    machines = ", ".join(sorted({one.machine for one in figures}))
+    machines = ", ".join(sorted({one.machine for one in figures if not one.model.endswith(CARD)}))
     lines = [
         "# Quality",
         "",
@@ -312,7 +348,7 @@ def page(figures: list[Figure]) -> list[str]:
     lines += ["", *modern([one for one in figures if one.data == "mnist" and one.model in (MODERN, *BESIDE)])]
     if PAGE.with_name("truncation.txt").exists():
         lines += ["", *truncation()]
-    lines += ["", "## On a GPU", "", "Not measured: no run of these had one."]
+    lines += ["", *on_cards([one for one in figures if one.model.endswith(CARD)])]
     lines += ["", *with_few_labels([one for one in figures if one.data == FEW])]
     lines += ["", *on_points([one for one in figures if one.data in ("ring", "grid")])]
     return [*lines, "", *cities([one for one in figures if one.data == CITIES])]
@@ -378,6 +414,24 @@ def truncation() -> list[str]:
         "![The same codes and labels at each threshold](truncation.png)",
         "![Precision against recall](truncation-curve.png)",
     ]
+
+
+def on_cards(figures: list[Figure]) -> list[str]:
+    lines = ["## On a GPU", ""]
+    if not figures:
+        return [*lines, "Not measured: no run of these had one."]
+    lines += [
+        "CIFAR-10, a few minutes for each on one card, two threads of the processor; bfloat16 autocast, kernels that repeat bit for bit.",
+        "Images are those that the discriminator saw. Presets are for hours, so some fields differ (`ON_CARDS` in benchmarks/quality.py).",
+        "The generators stand in half precision in `generators/`.",
+        "",
+        "| model | card | images | minutes | images/s | measured |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in figures:
+        name, rate = one.model.split(", ")[0], one.values["images_per_second"]
+        lines.append(f"| `{name}` | {one.machine} | {one.images:,} | {one.minutes:.1f} | {rate:,.0f} | {said(one.values)} |")
+    return lines
 
 
 def with_few_labels(figures: list[Figure]) -> list[str]:
@@ -452,7 +506,9 @@ def main() -> None:
             print(f"training {plan.name}", flush=True)
             ganvas.train(plan.model, data=plan.source, preset=plan.preset, config=plan.config, options=plan.options, run=path, quiet=True)
         keep(figure := measured(path, plan.early))
-        if plan.model == "biggan":
+        if plan.variant == CARD:
+            kept_generator(path)
+        elif plan.model == "biggan":
             truncated(path)
         print(f"{plan.name}: {figure.minutes:.1f} minutes; {figure.values}", flush=True)
 

@@ -80,13 +80,20 @@ class Game:
         return build(self.entry, self.config, self.spec)
 
     def trainer(
-        self, *, accumulate: int = 1, bf16: bool = False, ranks: Ranks | None = None, folder: Path | None = None, budget: int | None = None
+        self,
+        *,
+        accumulate: int = 1,
+        bf16: bool = False,
+        ranks: Ranks | None = None,
+        folder: Path | None = None,
+        budget: int | None = None,
+        device: torch.device = CPU,
     ) -> Trainer:
         """A run of seed 0; without a budget it is so long that four steps begin it, or reach the second stage where there is one."""
         torch.set_num_threads(1)
         model = self.model()
         plan = Plan(seed=0, budget=budget or crossing(model.stages()), save_every=10**12, log_every=1, accumulate=accumulate)
-        machine = Machine(device=CPU, bf16=bf16, threads=1)
+        machine = Machine(device=device, bf16=bf16, threads=1)
         return Trainer(model, self.examples, plan, machine, ranks=ranks, checkpoints=None if folder is None else Checkpoints(folder))
 
 

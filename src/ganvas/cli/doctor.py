@@ -58,7 +58,9 @@ def _processor() -> str:
 def _devices() -> str:
     import torch
 
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    from ganvas.engine.devices import cards
+
+    names = cards()
     if torch.backends.mps.is_available():
         names.append("mps (untested)")
     return ", ".join(names) or "no accelerator; training runs on the processor"

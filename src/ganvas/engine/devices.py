@@ -57,6 +57,11 @@ def find(name: str, local_rank: int = 0) -> torch.device:
     return torch.device(kind)
 
 
+def cards() -> list[str]:
+    """The names of this machine's CUDA devices, in their order."""
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+
+
 def bf16_able(device: torch.device) -> bool:
     """Whether the device has bfloat16 arithmetic of its own (software bfloat16 is slower than float32)."""
     if device.type == "cuda":
@@ -73,6 +78,8 @@ def make_deterministic(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Else every new tensor is filled first, which only helps code that reads what it never wrote.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def seed_global(seed: int, device: torch.device) -> None:

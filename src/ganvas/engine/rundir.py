@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.engine.checkpoints import Checkpoints, replace_json
+from ganvas.engine.devices import cards
 from ganvas.errors import GanvasError
 
 CONFIG, ENVIRONMENT, METRICS, SAMPLES, CHECKPOINTS, LOCK = (
@@ -111,6 +112,7 @@ def environment() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "cards": cards(),
         "packages": {name: _version(name) for name in packages},
     }
 
