@@ -424,7 +424,7 @@ def on_cards(figures: list[Figure]) -> list[str]:
     lines += [
         "CIFAR-10, a few minutes for each on one card, two threads of the processor; bfloat16 autocast, kernels that repeat bit for bit.",
         "Images are those that the discriminator saw. Presets are for hours, so some fields differ (`ON_CARDS` in benchmarks/quality.py).",
-        "The generators stand in half precision in `generators/`.",
+        "Figures are of weights in single precision; `generators/` has the generators in half: pixels differ by under 1/255.",
         "",
         "| model | card | images | minutes | images/s | measured |",
         "|---|---|---|---|---|---|",
