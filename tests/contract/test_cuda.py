@@ -8,7 +8,11 @@ from ganvas.engine.devices import make_deterministic
 from tests.contract.games import SAVED, STEPS
 from tests.contract.workers import contents
 
-pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    pytest.mark.filterwarnings("default"),  # torch warns of kernels that it cannot vouch for; equal bits are what counts
+]
 CUDA = torch.device("cuda", 0)
 
 
