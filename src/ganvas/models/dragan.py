@@ -25,8 +25,8 @@ of pixels. Networks are convolutional as in the paper's comparisons; the noteboo
 std is that of the batch of a process, or of the micro-batch where gradients are accumulated.
 
 What to expect. Slower steps than DCGAN's, since the penalty is a second-order gradient. The logged penalty tells how far slopes around
-reals are from k. On the ring of Gaussians the noise reaches half-way to the next mode, and the slope bounds how sharply modes can be told
-apart; a smaller lambda or c loosens it.
+reals are from k. On points c = 1/2 reaches half-way to the next mode, and the slope bounds how sharply modes can be told apart: with it
+and lambda = 10 samples on the grid find 2 of 25 modes. `quick-points` has 0.1 for both, and finds 24 or 25, with many samples between them.
 """
 
 import math
@@ -194,6 +194,8 @@ PRESETS = {
     "quick-points": Config(
         images=512_000,
         batch=256,
+        penalty_weight=0.1,
+        noise=0.1,
         z=2,
         prior="normal",
         width=256,
