@@ -125,9 +125,10 @@ def page(figures: list[Figure]) -> list[str]:
     lines = [
         "# Few images",
         "",
-        f"Command: `python benchmarks/few_images.py`. `modular` (preset `{PRESET}`, `--config.augmentation` as shown) on {COUNT} images",
-        f"of a training set (`first:{COUNT}:`), on one thread of {machines}, beside other work on the machine. fd and the rest against",
-        "the test images, features of a classifier of all training images. Median, and the least and the largest of the seeds.",
+        f"Command: `python benchmarks/few_images.py`. `modular` (preset `{PRESET}`, with the fields in the script's `CONFIG` and",
+        f"`--config.augmentation` as shown) on {COUNT} images of a training set (`first:{COUNT}:`), on one thread of {machines},",
+        "beside other work on the machine. fd and the rest against the test images, features of a classifier of all training images.",
+        "Median, and the least and the largest of the seeds.",
     ]
     for data, images in sorted({(one.data, one.images) for one in figures}):
         lines += table([one for one in figures if (one.data, one.images) == (data, images)])
